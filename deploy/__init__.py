@@ -1,0 +1,1 @@
+"""How the services are brought to a machine: container images, Kubernetes, and the local stack."""

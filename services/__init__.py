@@ -1,0 +1,1 @@
+"""Reelgate: the services, their kernel and the command line."""

@@ -1,0 +1,37 @@
+"""`reelgate`: every sub-command is a module of this package that registers itself."""
+
+import argparse
+import importlib.metadata
+import sys
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
+
+from services.cli import up
+
+
+class Command(Protocol):
+    """What a module of this package offers to become a sub-command."""
+
+    def register(self, commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+        """Add the sub-command's parser, with ``set_defaults(run=...)``: parsed arguments to exit code."""
+
+
+_COMMANDS: Sequence[Command] = (up,)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and run what it names; gives the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="reelgate", description="A self-hosted media-generation gateway."
+    )
+    version = importlib.metadata.version("reelgate")
+    parser.add_argument("--version", action="version", version=f"reelgate {version}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.register(commands)
+    parsed = parser.parse_args(arguments)
+    return cast("Callable[[argparse.Namespace], int]", parsed.run)(parsed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""The services below, as the routes see them: proto in, the JSON of `schemas` out."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from services.frontend_bff.clients.catalogue import CatalogueClient
+from services.frontend_bff.clients.generations import GenerationsClient
+from services.frontend_bff.clients.identity import IdentityClient
+from services.frontend_bff.clients.quota import QuotaClient
+from services.frontend_bff.clients.storage import StorageClient
+from services.kernel.grpc_client import make_channel
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """One client for each service of the protos that a browser needs."""
+
+    identity: IdentityClient
+    generations: GenerationsClient
+    catalogue: CatalogueClient
+    storage: StorageClient
+    quota: QuotaClient
+
+
+@asynccontextmanager
+async def open_clients(gateway: str, storage: str, quota: str) -> AsyncIterator[Clients]:
+    """Three channels, to `host:port` each, closed at the end of the block."""
+    async with (
+        make_channel(gateway) as to_gateway,
+        make_channel(storage) as to_storage,
+        make_channel(quota) as to_quota,
+    ):
+        yield Clients(
+            IdentityClient(to_gateway),
+            GenerationsClient(to_gateway),
+            CatalogueClient(to_gateway),
+            StorageClient(to_storage),
+            QuotaClient(to_quota),
+        )

@@ -1,0 +1,90 @@
+"""Refusals as RFC 9457 problem+json: which status an error gets, and what is said."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from services.frontend_bff.schemas.answers import FieldProblem, Problem
+from services.kernel import context
+from services.kernel.errors import HTTP_STATUS, InvalidArgument, ReelgateError
+
+CONTENT_TYPE: Final = "application/problem+json"
+
+# Where the reason says more than the category does: (status, code; "" is the reason in lower case).
+_BY_REASON: Final[Mapping[str, tuple[int, str]]] = {
+    "INSUFFICIENT_CREDITS": (402, ""),
+    "REGISTRATION_CLOSED": (403, ""),
+    "IDEMPOTENCY_KEY_BUSY": (409, ""),
+    "IDEMPOTENCY_KEY_REUSED": (422, ""),
+    "LINK_EXPIRED": (410, ""),
+    "NOT_UPSTREAM": (400, ""),
+    "NO_TIER": (503, "storage_disabled"),
+    "OBJECT_TOO_LARGE": (413, ""),
+    "SOURCE_FAILED": (502, ""),
+}
+_RETRY_AFTER_SECONDS: Final[Mapping[int, int]] = {429: 5, 503: 2}
+
+
+class BadInput(InvalidArgument):
+    """Fields of a request are wrong; each with what is wrong about it."""
+
+    def __init__(self, errors: Sequence[FieldProblem]) -> None:
+        super().__init__("The request is not as it should be; see errors.")
+        self.errors = list(errors)
+
+
+def answer(error: ReelgateError) -> web.Response:
+    """The response that tells a caller about `error`."""
+    kind = next(known for known in type(error).__mro__ if known in HTTP_STATUS)
+    status, code = _BY_REASON.get(error.reason, (HTTP_STATUS[kind], ""))
+    errors: list[FieldProblem] = []
+    if isinstance(error, BadInput):
+        errors = error.errors
+    elif error.field is not None:
+        errors = [{"field": error.field, "message": error.message}]
+    headers: dict[str, str] = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="reelgate"'
+    if status == 416 and "size" in error.metadata:
+        headers["Content-Range"] = f"bytes */{error.metadata['size']}"
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    return response(
+        status, code or error.reason.lower(), error.message, errors=errors, headers=headers
+    )
+
+
+def response(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: Sequence[FieldProblem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """A problem with this status; 429 and 503 always say when to come back."""
+    problem: Problem = {
+        "type": f"urn:reelgate:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": context.request_id.get(),
+    }
+    if errors:
+        problem["errors"] = list(errors)
+    sent = dict(headers or {})
+    if status in _RETRY_AFTER_SECONDS:
+        sent.setdefault("Retry-After", str(_RETRY_AFTER_SECONDS[status]))
+    # Nothing about a refusal is worth keeping, and a cache must not hand it to somebody else.
+    sent["Cache-Control"] = "no-store"
+    return web.Response(
+        status=status,
+        body=json.dumps(problem, ensure_ascii=False, separators=(",", ":")).encode(),
+        headers=sent,
+        content_type=CONTENT_TYPE,
+    )

@@ -1,0 +1,90 @@
+"""Values that more than one body has, each with its check and its place in the OpenAPI document."""
+
+import math
+import re
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import AfterValidator, BeforeValidator, JsonValue, WithJsonSchema
+
+from services.kernel.errors import InvalidArgument
+from services.kernel.ids import parse_id
+
+MediaType = Literal["video", "image"]
+Orientation = Literal["landscape", "portrait", "square"]
+Status = Literal["pending", "generating", "completed", "failed", "cancelled"]
+Stage = Literal["admitting", "queued", "submitting", "generating", "unknown", "storing", "stored"]
+StorageType = Literal["s3", "local", "upstream", "none"]
+QuotaSource = Literal["user", "group", "default", "unlimited"]
+Role = Literal["user", "admin"]
+
+# A protobuf Struct is parsed 100 messages deep at most, and each level of JSON takes up to three.
+_MAX_DEPTH: Final = 24
+# Numbers of a Struct are doubles: a larger whole number would come out changed.
+_MAX_WHOLE_NUMBER: Final = 2**53
+
+
+def _canonical_id(text: str) -> str:
+    try:
+        return str(parse_id(text, "id"))
+    except InvalidArgument:
+        raise ValueError("Input should be an id (UUID)") from None
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL stores no NUL, and UTF-8 has no surrogates.
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("Input should be text without NUL characters and lone surrogates")
+    return text
+
+
+def _plain(value: JsonValue, depth: int = 0) -> None:
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"Input should be nested at most {_MAX_DEPTH} levels deep")
+    if isinstance(value, str):
+        _storable(value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("Numbers should be finite")
+    elif isinstance(value, int) and abs(value) > _MAX_WHOLE_NUMBER:
+        raise ValueError("Whole numbers should be between -2^53 and 2^53")
+    elif isinstance(value, list):
+        for item in value:
+            _plain(item, depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _storable(key)
+            _plain(item, depth + 1)
+
+
+def _plain_object(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    _plain(value)
+    return value
+
+
+def _decimal(text: str) -> int:
+    # int() would also take "+5", " 5", "1_0" and digits of other scripts.
+    if re.fullmatch(r"[0-9]{1,19}", text) is None:
+        raise ValueError("Input should be a whole number")
+    return int(text)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
+
+
+def comma_list(values: Any) -> tuple[BeforeValidator, WithJsonSchema]:
+    """Metadata for a tuple of the Literal `values`, written with commas between them; empty: none."""
+    one = "|".join(get_args(values))
+    return BeforeValidator(_split), WithJsonSchema(
+        {"type": "string", "pattern": f"^(({one})(,({one}))*)?$"}
+    )
+
+
+Id = Annotated[
+    str, AfterValidator(_canonical_id), WithJsonSchema({"type": "string", "format": "uuid"})
+]
+Text = Annotated[str, AfterValidator(_storable)]
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_plain_object)]
+# Last in an `Annotated`, so that the bounds before it are those of the number.
+decimal = BeforeValidator(_decimal)
+Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Date = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]

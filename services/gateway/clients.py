@@ -1,0 +1,217 @@
+"""Storage and quota as the gateway calls them: plain arguments in, frozen dataclasses and ReelgateErrors out."""
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from reelgate.common.v1 import media_pb2, run_pb2
+from reelgate.quota.v1 import quota_pb2, quota_pb2_grpc
+from reelgate.storage.v1 import storage_pb2, storage_pb2_grpc
+from services.gateway.generations import Generation, Tier
+from services.gateway.providers.port import Source
+from services.kernel.status import rpc_errors
+from services.kernel.tokens import Signer
+
+_TOKEN_SECONDS: Final = 300
+_TOKEN_REUSE_SECONDS: Final = 120
+_TOKEN_CACHE: Final = 10_000
+_MEDIA_TYPES: Final = {"video": media_pb2.MEDIA_TYPE_VIDEO, "image": media_pb2.MEDIA_TYPE_IMAGE}
+_TIERS: Final[Mapping[int, Tier]] = {storage_pb2.TIER_S3: "s3", storage_pb2.TIER_LOCAL: "local"}
+
+
+class OwnTokens:
+    """Tokens with which the gateway acts for an owner; each is used for two of its five minutes."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._tokens: dict[tuple[UUID, str], tuple[float, str]] = {}
+
+    def metadata(
+        self, owner: UUID, audience: Literal["storage", "quota"]
+    ) -> tuple[tuple[str, str]]:
+        """What a call for `owner` carries."""
+        now = time.monotonic()
+        made_at, token = self._tokens.get((owner, audience), (-_TOKEN_SECONDS, ""))
+        if now - made_at > _TOKEN_REUSE_SECONDS:
+            if len(self._tokens) > _TOKEN_CACHE:
+                self._tokens.clear()
+            token = self._signer.sign(
+                str(owner), audience=(audience,), lifetime_seconds=_TOKEN_SECONDS, actor="gateway"
+            )
+            self._tokens[owner, audience] = (now, token)
+        return (("authorization", f"Bearer {token}"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as storage has it."""
+
+    tier: Tier
+    content_type: str
+    size_bytes: int
+    width: int
+    height: int
+    duration_seconds: float | None
+
+    def facts(self) -> Mapping[str, Any]:
+        """By the names of the columns of `media`."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class IngestStep:
+    """How far an ingest is; `stored` is set at its end. `total_bytes` 0 means not known."""
+
+    done_bytes: int
+    total_bytes: int
+    stored: Stored | None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a reader finds an object; empty when he has to come through our media route."""
+
+    url: str
+    thumbnail_url: str
+
+
+class StorageClient:
+    """The storage service."""
+
+    def __init__(self, channel: grpc.aio.Channel, tokens: OwnTokens) -> None:
+        self._stub: Any = storage_pb2_grpc.StorageServiceStub(channel)
+        self._tokens = tokens
+
+    async def ingest(
+        self, generation: Generation, token: int, index: int, source: Source
+    ) -> AsyncGenerator[IngestStep]:
+        """Has a result kept; the last step carries what was stored."""
+        created = Timestamp()
+        created.FromDatetime(generation.created_at)
+        request = storage_pb2.IngestRequest(
+            run=_run(generation, token),
+            index=index,
+            owner_id=str(generation.user_id),
+            media_type=_MEDIA_TYPES[generation.media_type],
+            source=storage_pb2.Source(
+                url=source.url, headers=source.headers, trusted_origin=source.trusted_origin
+            ),
+            generation_create_time=created,
+        )
+        with rpc_errors():
+            call = self._stub.Ingest(
+                request, metadata=self._tokens.metadata(generation.user_id, "storage")
+            )
+            try:
+                async for answer in call:
+                    stored = _stored(answer.object) if answer.HasField("object") else None
+                    yield IngestStep(answer.done_bytes, answer.total_bytes, stored)
+            finally:
+                call.cancel()
+
+    async def tombstone(self, generation: Generation, token: int) -> None:
+        """Deletes what the run left, and forbids more. Raises Unavailable while bytes are still there."""
+        request = storage_pb2.TombstoneRequest(
+            run=_run(generation, token), owner_id=str(generation.user_id)
+        )
+        with rpc_errors():
+            await self._stub.Tombstone(
+                request, metadata=self._tokens.metadata(generation.user_id, "storage")
+            )
+
+    async def delete(self, owner: UUID, object_ids: Sequence[UUID]) -> None:
+        """Deletes objects. Raises Unavailable while bytes are still there."""
+        request = storage_pb2.DeleteObjectsRequest(
+            object_ids=[str(object_id) for object_id in object_ids]
+        )
+        with rpc_errors():
+            await self._stub.DeleteObjects(
+                request, metadata=self._tokens.metadata(owner, "storage")
+            )
+
+    async def links(self, owner: UUID, object_ids: Sequence[UUID]) -> dict[UUID, Link]:
+        """Links made now; objects that are not there are missing."""
+        if not object_ids:
+            return {}
+        request = storage_pb2.ResolveUrlsRequest(
+            object_ids=[str(object_id) for object_id in object_ids]
+        )
+        with rpc_errors():
+            answer = await self._stub.ResolveUrls(
+                request, metadata=self._tokens.metadata(owner, "storage")
+            )
+        return {UUID(link.object_id): Link(link.url, link.thumbnail_url) for link in answer.urls}
+
+
+class QuotaClient:
+    """The quota service."""
+
+    def __init__(self, channel: grpc.aio.Channel, tokens: OwnTokens) -> None:
+        self._stub: Any = quota_pb2_grpc.QuotaServiceStub(channel)
+        self._tokens = tokens
+
+    async def admit(self, generation_id: UUID, run: int, owner: UUID, reserve_bytes: int) -> None:
+        """Reserves room. Raises ResourceExhausted (QUOTA_EXCEEDED), FailedPrecondition (RUN_ENDED)."""
+        request = quota_pb2.AdmitRequest(
+            run=run_pb2.Run(generation_id=str(generation_id), number=run),
+            user_id=str(owner),
+            reserve_bytes=reserve_bytes,
+        )
+        with rpc_errors():
+            await self._stub.Admit(request, metadata=self._tokens.metadata(owner, "quota"))
+
+    async def settle(self, generation: Generation, token: int, stored_bytes: int) -> None:
+        """Counts what is kept; 0 for a result that lies at its upstream. Raises ResourceExhausted (QUOTA_EXCEEDED)."""
+        outcome = (
+            quota_pb2.RUN_OUTCOME_NOT_KEPT
+            if generation.storage_type == "upstream"
+            else quota_pb2.RUN_OUTCOME_KEPT
+        )
+        request = quota_pb2.SettleRequest(
+            run=_run(generation, token), stored_bytes=stored_bytes, outcome=outcome
+        )
+        with rpc_errors():
+            await self._stub.Settle(
+                request, metadata=self._tokens.metadata(generation.user_id, "quota")
+            )
+
+    async def release_unclaimed(self, generation_id: UUID, run: int, owner: UUID) -> None:
+        """Gives back what a run holds that no worker has claimed."""
+        request = quota_pb2.ReleaseRequest(
+            run=run_pb2.Run(generation_id=str(generation_id), number=run), user_id=str(owner)
+        )
+        with rpc_errors():
+            await self._stub.Release(request, metadata=self._tokens.metadata(owner, "quota"))
+
+    async def release(self, generation: Generation, token: int) -> None:
+        """Gives back whatever the run holds."""
+        request = quota_pb2.ReleaseRequest(
+            run=_run(generation, token), user_id=str(generation.user_id)
+        )
+        with rpc_errors():
+            await self._stub.Release(
+                request, metadata=self._tokens.metadata(generation.user_id, "quota")
+            )
+
+
+def _run(generation: Generation, token: int) -> run_pb2.Run:
+    return run_pb2.Run(generation_id=str(generation.id), number=generation.run, lease_token=token)
+
+
+def _stored(message: storage_pb2.StoredObject) -> Stored:
+    seconds = (
+        message.duration.ToTimedelta().total_seconds() if message.HasField("duration") else None
+    )
+    return Stored(
+        _TIERS[message.tier],
+        message.content_type,
+        message.size_bytes,
+        message.width,
+        message.height,
+        seconds,
+    )

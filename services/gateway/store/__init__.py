@@ -1,0 +1,1 @@
+"""All SQL of the gateway: one file for each thing that is stored."""

@@ -1,0 +1,74 @@
+"""`python -m services.quota` serves; with `migrate` it only brings the database up to date."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Final
+
+from services.kernel.grpc_server import make_server, serving
+from services.kernel.logs import configure
+from services.kernel.migrations import MigrationError, migrate
+from services.kernel.postgres import open_pool
+from services.kernel.runtime import Runtime, background, run
+from services.kernel.settings import load, refuse
+from services.kernel.tokens import Verifier
+from services.quota.backstop import watch_for_abandoned
+from services.quota.server import SERVICE_NAMES, add_servicers
+from services.quota.service import QuotaService
+from services.quota.settings import QuotaSettings
+from services.quota.store import Store
+
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+_AUDIENCE: Final = "quota"
+_DRAIN_SECONDS: Final = 20.0
+
+
+async def serve(settings: QuotaSettings, runtime: Runtime) -> None:
+    """Serves until the process is told to stop."""
+    verifier = Verifier(settings.jwks_file, _AUDIENCE)
+    if settings.migrate_on_start:
+        await migrate(settings.migration_url, MIGRATIONS)
+    url = settings.database_url.get_secret_value()
+    async with open_pool(url, min_size=2, max_size=settings.pool_size) as pool:
+        service = QuotaService(Store(pool, settings.default_bytes))
+        server = make_server(verifier)
+        add_servicers(server, service)
+        async with (
+            background() as work,
+            serving(
+                server,
+                settings.listen,
+                SERVICE_NAMES,
+                drain_seconds=_DRAIN_SECONDS,
+                with_reflection=settings.reflection,
+            ),
+        ):
+            work.start(watch_for_abandoned(service))
+            await runtime.ready_until_stopped()
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command."""
+    if arguments not in ([], ["migrate"]):
+        refuse(
+            f"python -m services.quota takes no argument or `migrate`, not {' '.join(arguments)}"
+        )
+    settings = load(QuotaSettings)
+    if arguments == ["migrate"]:
+        configure("quota", level=settings.log_level, form=settings.log_format)
+        try:
+            asyncio.run(migrate(settings.migration_url, MIGRATIONS))
+        except MigrationError as error:
+            refuse(str(error))
+        return
+    run(
+        "quota",
+        lambda runtime: serve(settings, runtime),
+        admin_listen=settings.admin_listen,
+        log_level=settings.log_level,
+        log_format=settings.log_format,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,180 @@
+"""All SQL of the quota service. Each call is one statement, so one transaction and one round trip.
+
+What decides lies in the database's functions (migrations/0001): there the limits and the figures are read
+while the user's row is locked, which no statement sent from here could do in one round trip.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from psycopg import AsyncCursor
+from psycopg.rows import args_row, scalar_row
+
+from services.kernel.postgres import Pool
+from services.quota.model import Answer, LimitTarget, Outcome, Quota, Run, Source, Usage, Verdict
+
+_ADMIT: Final = """
+SELECT verdict, amount_bytes, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
+       (standing).reserved_bytes, (standing).quota_source
+FROM admit(%s, %s, %s, %s, %s, %s)
+"""
+_SETTLE: Final = """
+SELECT verdict, amount_bytes, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
+       (standing).reserved_bytes, (standing).quota_source
+FROM settle(%s, %s, %s, %s, %s, %s, %s)
+"""
+_RELEASE: Final = """
+SELECT verdict, amount_bytes, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
+       (standing).reserved_bytes, (standing).quota_source
+FROM release(%s, %s, %s, %s, %s)
+"""
+_GET: Final = """
+SELECT user_id, quota_bytes, used_bytes, reserved_bytes, quota_source FROM standing_of(%s, %s)
+"""
+_LIST: Final = """
+SELECT s.user_id, q.quota_bytes, q.used_bytes, q.reserved_bytes, q.quota_source, s.update_time
+FROM subjects s CROSS JOIN LATERAL standing_of(s.user_id, %(fallback)s) q
+WHERE %(after)s::uuid IS NULL OR s.user_id > %(after)s
+ORDER BY s.user_id
+LIMIT %(limit)s
+"""
+_SET_SUBJECT: Final = """
+INSERT INTO subjects AS s (user_id, group_id, group_version) VALUES (%s, %s, %s)
+ON CONFLICT (user_id) DO UPDATE
+SET group_id = excluded.group_id, group_version = excluded.group_version, update_time = clock_timestamp()
+WHERE s.group_version <= excluded.group_version
+"""
+_SET_LIMIT: Final = {
+    LimitTarget.USER: """
+INSERT INTO subjects (user_id, quota_bytes) VALUES (%(target)s, %(quota)s)
+ON CONFLICT (user_id) DO UPDATE SET quota_bytes = excluded.quota_bytes, update_time = clock_timestamp()
+""",
+    LimitTarget.GROUP: """
+INSERT INTO group_limits (group_id, quota_bytes) VALUES (%(target)s, %(quota)s)
+ON CONFLICT (group_id) DO UPDATE SET quota_bytes = excluded.quota_bytes
+""",
+    LimitTarget.DEFAULT: "UPDATE default_limit SET quota_bytes = %(quota)s",
+}
+_RELEASE_ABANDONED: Final = "SELECT release_abandoned(%s, %s)"
+
+RowT = TypeVar("RowT")
+
+
+class Store:
+    """The books.
+
+    `default_bytes` is the installation's default until an administrator sets another one (0 = none).
+    """
+
+    def __init__(self, pool: Pool, default_bytes: int = 0) -> None:
+        self._pool = pool
+        self._default_bytes = default_bytes
+
+    async def admit(
+        self, run: Run, user_id: UUID, reserve_bytes: int, price_credits: int
+    ) -> Answer:
+        """Reserves, or tells why not."""
+        return await self._decide(
+            _ADMIT,
+            (
+                run.generation_id,
+                run.number,
+                user_id,
+                reserve_bytes,
+                price_credits,
+                self._default_bytes,
+            ),
+        )
+
+    async def settle(
+        self, run: Run, owner_id: UUID | None, stored_bytes: int, outcome: Outcome
+    ) -> Answer:
+        """Turns a reservation of `owner_id` (None: of anyone) into bytes used, or tells why not."""
+        return await self._decide(
+            _SETTLE,
+            (
+                run.generation_id,
+                run.number,
+                run.lease_token,
+                owner_id,
+                stored_bytes,
+                outcome.value,
+                self._default_bytes,
+            ),
+        )
+
+    async def release(self, run: Run, owner_id: UUID | None) -> Answer:
+        """Frees what a run of `owner_id` (None: of anyone) holds and leaves a tombstone, or tells why not."""
+        return await self._decide(
+            _RELEASE,
+            (run.generation_id, run.number, run.lease_token, owner_id, self._default_bytes),
+        )
+
+    async def _decide(self, statement: str, values: Sequence[object]) -> Answer:
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=args_row(_answer))
+            await cursor.execute(statement, values)
+            return await _only(cursor)
+
+    async def get(self, user_id: UUID) -> Quota:
+        """How a user stands; one never heard of has the default and holds nothing."""
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=args_row(_quota))
+            await cursor.execute(_GET, (user_id, self._default_bytes))
+            return await _only(cursor)
+
+    async def list_usage(self, after: UUID | None, limit: int) -> list[Usage]:
+        """The first `limit` users whose ids come after `after`, in the order of their ids."""
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=args_row(_usage))
+            await cursor.execute(
+                _LIST, {"after": after, "limit": limit, "fallback": self._default_bytes}
+            )
+            return await cursor.fetchall()
+
+    async def set_subject(self, user_id: UUID, group_id: UUID | None, version: int) -> None:
+        """Remembers a user's group unless a newer version is known."""
+        async with self._pool.connection() as connection:
+            await connection.execute(_SET_SUBJECT, (user_id, group_id, version))
+
+    async def set_limit(
+        self, target: LimitTarget, target_id: UUID | None, quota_bytes: int
+    ) -> None:
+        """Sets the limit of the user or group `target_id`, or (None) the default."""
+        async with self._pool.connection() as connection:
+            await connection.execute(
+                _SET_LIMIT[target], {"target": target_id, "quota": quota_bytes}
+            )
+
+    async def release_abandoned(self, older_than: timedelta, limit: int) -> int:
+        """Gives up at most `limit` reservations older than that; how many.
+
+        0 also while another process does it.
+        """
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=scalar_row)
+            await cursor.execute(_RELEASE_ABANDONED, (older_than, limit))
+            return int(await _only(cursor))
+
+
+async def _only(cursor: AsyncCursor[RowT]) -> RowT:
+    row = await cursor.fetchone()
+    assert row is not None, "the statement always gives a row"  # noqa: S101
+    return row
+
+
+def _quota(user_id: UUID, quota: int, used: int, reserved: int, source: str) -> Quota:
+    return Quota(user_id, quota, used, reserved, Source(source))
+
+
+def _answer(verdict: str, amount: int, user_id: UUID | None, *figures: Any) -> Answer:
+    quota = None if user_id is None else _quota(user_id, *figures)
+    return Answer(Verdict(verdict), amount, quota)
+
+
+def _usage(
+    user_id: UUID, quota: int, used: int, reserved: int, source: str, update_time: datetime
+) -> Usage:
+    return Usage(_quota(user_id, quota, used, reserved, source), update_time)
