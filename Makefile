@@ -88,7 +88,7 @@ clean:  ## Remove all that was built or installed here (the data in .reelgate/ s
 	@.venv/bin/python -m compileall -q services deploy
 	@touch $@
 
-.venv/.stamp-dev: requirements-dev.lock .venv/.stamp-package
+.venv/.stamp-dev: requirements-dev.lock | .venv/.stamp-package
 	@echo "      installing the packages that tests and checks need"
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@

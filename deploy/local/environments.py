@@ -38,6 +38,8 @@ class Environments:
         return {
             **self._listen(name, LISTEN, self.addresses.listen),
             "REELGATE_JWKS_FILE": str(self.secrets.jwks_file),
+            # So that a gRPC client at the terminal can ask what there is.
+            "REELGATE_GRPC_REFLECTION": "true",
             **defaults(),
             **self.given,
             **self._listen(name, ADMIN_LISTEN, self.addresses.admin),

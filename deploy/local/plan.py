@@ -2,6 +2,7 @@
 
 import http.client
 import sys
+from contextlib import closing
 from urllib.parse import urlsplit
 
 from deploy.local.addresses import ADMIN_LISTEN, url
@@ -77,11 +78,11 @@ def _probe(name: str, environments: Environments) -> Probe:
 def answers(page: str) -> bool:
     """Whether a GET of this HTTP address is answered with 200 within a second."""
     parts = urlsplit(page)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=_PROBE_SECONDS)
     try:
-        connection.request("GET", parts.path)
-        return connection.getresponse().status == http.HTTPStatus.OK
+        with closing(
+            http.client.HTTPConnection(parts.netloc, timeout=_PROBE_SECONDS)
+        ) as connection:
+            connection.request("GET", parts.path)
+            return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
-    finally:
-        connection.close()

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -162,7 +163,8 @@ def _reachable(data: Path, account: Account | None) -> str:
     # The unprivileged account may have no way to the data by name (a home below /root, a private
     # temporary directory). The process is put into the directory while it is still root, and from there
     # this name always works, for the server's own children too: they never leave the directory.
-    return str(data) if account is None else "/proc/self/cwd"
+    tied = account is not None and sys.platform == "linux"
+    return "/proc/self/cwd" if tied else str(data)
 
 
 def _binaries(account: Account | None) -> Path:

@@ -4,6 +4,7 @@ import http.client
 import shutil
 import signal
 import sysconfig
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,12 +80,11 @@ class S3:
         """Whether the bucket can be reached with our key."""
         connection = http.client.HTTPConnection(LOOPBACK, self.ports["s3"], timeout=_PROBE_SECONDS)
         try:
-            connection.request("HEAD", f"/{self.bucket}", headers=self._signature())
-            return connection.getresponse().status == http.HTTPStatus.OK
+            with closing(connection):
+                connection.request("HEAD", f"/{self.bucket}", headers=self._signature())
+                return connection.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
-        finally:
-            connection.close()
 
     def _signature(self) -> dict[str, str]:
         # Imported where it is needed: it takes a quarter of a second, which the server's start covers.

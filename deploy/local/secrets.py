@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.kernel.tokens import generate_signing_key, public_jwks
-
 SCHEMAS = ("gateway", "storage", "quota")
 
 
@@ -36,8 +34,8 @@ def load(directory: Path) -> Secrets:
     def kept(name: str, make: Callable[[], str]) -> str:
         return _read_or_make(directory / name, make)
 
-    signing_key = kept("signing_key.pem", generate_signing_key)
-    kept("jwks.json", lambda: json.dumps(public_jwks(signing_key), indent=2))
+    signing_key = kept("signing_key.pem", _signing_key)
+    kept("jwks.json", lambda: _public_keys(signing_key))
     return Secrets(
         signing_key_file=directory / "signing_key.pem",
         jwks_file=directory / "jwks.json",
@@ -51,6 +49,19 @@ def load(directory: Path) -> Secrets:
         # 32 random bytes are 43 characters of base64url.
         demo_api_key=kept("demo_api_key", lambda: f"rg-{secrets.token_urlsafe(32)}"),
     )
+
+
+def _signing_key() -> str:
+    # Imported only when a key is made: cryptography takes a third of a second, at every start.
+    from services.kernel.tokens import generate_signing_key  # noqa: PLC0415
+
+    return generate_signing_key()
+
+
+def _public_keys(signing_key: str) -> str:
+    from services.kernel.tokens import public_jwks  # noqa: PLC0415
+
+    return json.dumps(public_jwks(signing_key), indent=2)
 
 
 def _password() -> str:

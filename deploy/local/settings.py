@@ -16,6 +16,7 @@ _S3_OF_THE_USER = (
     "S3_BUCKET_NAME",
     "R2_ACCOUNT_ID",
     "R2_BUCKET_NAME",
+    "R2_BUCKET",
     "R2_ENDPOINT",
 )
 
@@ -44,11 +45,13 @@ def read(home: Path | None = None, extra: Mapping[str, str] | None = None) -> Se
     environment = {**file, **os.environ, **(extra or {})}
     # Set on some machines, it would make every start compile every module again.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Not for the services: each gets an address of its own role.
+    database_url = environment.pop("DATABASE_URL", None)
     return Settings(
         home=(home or Path(environment.get("REELGATE_HOME") or DEFAULT_HOME)).resolve(),
         bff_port=_port(environment, "REELGATE_BFF_PORT", 8080),
         gateway_port=_port(environment, "REELGATE_GATEWAY_PORT", 8081),
-        database_url=environment.get("DATABASE_URL") or None,
+        database_url=database_url or None,
         own_s3=any(environment.get(name) for name in _S3_OF_THE_USER),
         environment=environment,
     )

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from services.cli import up
+from services.cli import admin, up
 
 
 class Command(Protocol):
@@ -16,7 +16,7 @@ class Command(Protocol):
         """Add the sub-command's parser, with ``set_defaults(run=...)``: parsed arguments to exit code."""
 
 
-_COMMANDS: Sequence[Command] = (up,)
+_COMMANDS: Sequence[Command] = (up, admin)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,13 +24,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="reelgate", description="A self-hosted media-generation gateway."
     )
-    version = importlib.metadata.version("reelgate")
-    parser.add_argument("--version", action="version", version=f"reelgate {version}")
+    parser.add_argument("--version", action="version", version=f"reelgate {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.register(commands)
     parsed = parser.parse_args(arguments)
     return cast("Callable[[argparse.Namespace], int]", parsed.run)(parsed)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("reelgate")
+    except importlib.metadata.PackageNotFoundError:
+        return "(run from its sources, not installed)"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The application: the table of routes, what happens around each of them, and the server."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -100,10 +101,12 @@ def make_app(
     app.on_response_prepare.append(put_headers)
     for route in TABLE:
         handler = serving(route)
-        app.router.add_route(route.method, route.path, handler)
+        # By default a variable does not match braces; an id that is no id is to be told so.
+        path = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", route.path)
+        app.router.add_route(route.method, path, handler)
         if route.head:
-            app.router.add_route("HEAD", route.path, handler)
-    docs.add_to(app, TABLE)
+            app.router.add_route("HEAD", path, handler)
+    docs.add_to(app)
     return app
 
 

@@ -1,13 +1,13 @@
 """The OpenAPI document and a page to read and try it."""
 
-from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from services.frontend_bff import openapi
-from services.frontend_bff.routing import Route
+from services.frontend_bff.routes import TABLE
 
 _FOLDER: Final = Path(__file__).parent / "docs_page"
 _PAGE: Final = {
@@ -17,11 +17,16 @@ _PAGE: Final = {
 }
 
 
-def add_to(app: web.Application, table: Iterable[Route]) -> None:
+def add_to(app: web.Application) -> None:
     """Adds `/api/openapi.json` and `/api/docs`."""
-    _add(app, "/api/openapi.json", openapi.text(table), "application/json")
+    _add(app, "/api/openapi.json", _document(), "application/json")
     for path, (name, content_type) in _PAGE.items():
         _add(app, path, (_FOLDER / name).read_text(), content_type)
+
+
+@cache
+def _document() -> str:
+    return openapi.text(TABLE)
 
 
 def _add(app: web.Application, path: str, text: str, content_type: str) -> None:

@@ -1,6 +1,5 @@
 """Each request has an id, a line in the log, and a place in the metrics."""
 
-import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -42,9 +41,6 @@ async def observed(
     try:
         response = await handler(request)
         status = response.status
-        return response
-    except (asyncio.CancelledError, ConnectionError):
-        raise
     finally:
         seconds = time.perf_counter() - begin
         resource = request.match_info.route.resource
@@ -55,3 +51,4 @@ async def observed(
         log.info(
             "http_request", route=route, method=method, status=status, seconds=round(seconds, 4)
         )
+    return response

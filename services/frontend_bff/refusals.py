@@ -48,6 +48,9 @@ def explained(web_ui: WebUi) -> Any:
         except Exception:
             ERRORS_TOTAL.labels("http").inc()
             log.exception("unexpected_error")
+            if request.writer.output_size:
+                # The status is sent already: only a broken connection still tells the reader.
+                raise ConnectionResetError from None
             request_id = context.request_id.get()
             return problems.answer(Internal(f"Something went wrong here (request {request_id})."))
 
@@ -60,7 +63,7 @@ def _is_api(path: str) -> bool:
 
 def _of_http(error: web.HTTPException) -> web.Response:
     status = HTTPStatus(error.status)
-    headers = {}
+    headers: dict[str, str] = {}
     if hdrs.ALLOW in error.headers:
         headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
     detail = _DETAIL.get(error.status, status.description or status.phrase)

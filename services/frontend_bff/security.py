@@ -1,8 +1,7 @@
 """What every answer says to browsers, and what a browser's request has to prove."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
@@ -23,10 +22,15 @@ _CORS_ALLOWED: Final = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range",
     "Access-Control-Max-Age": "600",
 }
-_CORS_EXPOSED: Final = "Content-Disposition, Content-Range, ETag, Idempotency-Replayed, Location, Retry-After, X-Request-Id"
+_CORS_EXPOSED: Final = (
+    "Content-Disposition, Content-Range, ETag, Idempotency-Replayed, Location, Retry-After, "
+    "X-Request-Id"
+)
 
 
-def put_headers(headers: dict[str, str], *, link_origins: Iterable[str], is_https: bool) -> None:
+def put_headers(
+    headers: MutableMapping[str, str], *, link_origins: Iterable[str], is_https: bool
+) -> None:
     """Adds the headers that protect a page; a policy that is there already stays."""
     headers.update(_FIXED)
     headers.setdefault("Content-Security-Policy", _policy(link_origins))
@@ -73,10 +77,8 @@ class SameOrigin:
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is None:
             return None
-        if self._public_url is not None and origin.lower() == self._public_url:
-            return True
-        parts = urlsplit(origin)
-        return parts.scheme in ("http", "https") and parts.netloc.lower() == request.host.lower()
+        host = request.host.lower()
+        return origin.lower() in (self._public_url, f"http://{host}", f"https://{host}")
 
 
 class Cors:
@@ -93,7 +95,7 @@ class Cors:
             return None
         return web.Response(status=204, headers=_CORS_ALLOWED)
 
-    def put_headers(self, request: web.Request, headers: dict[str, str]) -> None:
+    def put_headers(self, request: web.Request, headers: MutableMapping[str, str]) -> None:
         """Tells the browser that the page may read the answer."""
         if self._origins and request.path.startswith("/api/"):
             headers["Vary"] = "Origin"

@@ -62,7 +62,7 @@ def _variants(family: Mapping[str, Any]) -> list[Model]:
                     size=size,
                     reserve_bytes=family["reserve"] * (seconds or 1),
                     credits=family["credits"][str(seconds)],
-                    upstream_model=family["id"],
+                    upstream_model=family["upstream_model"],
                 )
             )
     return models

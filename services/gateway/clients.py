@@ -51,6 +51,7 @@ class OwnTokens:
 class Stored:
     """An object as storage has it."""
 
+    object_id: UUID
     tier: Tier
     content_type: str
     size_bytes: int
@@ -208,6 +209,7 @@ def _stored(message: storage_pb2.StoredObject) -> Stored:
         message.duration.ToTimedelta().total_seconds() if message.HasField("duration") else None
     )
     return Stored(
+        UUID(message.id),
         _TIERS[message.tier],
         message.content_type,
         message.size_bytes,

@@ -24,7 +24,7 @@ _MEDIA_NAMESPACE: Final = UUID("6a1e3b52-0f0a-5c0e-9d57-2f5d1f6f7a10")
 
 
 def object_id(generation_id: UUID, run: int, index: int) -> UUID:
-    """The id of a medium: the same whenever the same step is repeated."""
+    """The id of a medium that lies at its upstream; once it is stored, storage says what it is called."""
     return uuid.uuid5(_MEDIA_NAMESPACE, f"{generation_id}/{run}/{index}")
 
 

@@ -5,19 +5,34 @@ import sys
 from typing import Literal
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from services.kernel import context
 
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 def configure(service: str, *, level: LogLevel = "info", form: LogFormat = "json") -> None:
-    """Sends structlog's and the standard library's records to stderr in one form."""
-    shared: list[structlog.typing.Processor] = [
+    """Sends structlog's and the standard library's records to stderr in one form.
+
+    Each has `event`, `level`, `logger`, `service`, `timestamp` (UTC) and, while a call is served, `request_id`.
+    """
+
+    def add_origin(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        if request_id := context.request_id.get():
+            event.setdefault("request_id", request_id)
+        return event
+
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_origin,
     ]
-    renderer: structlog.typing.Processor = (
+    renderer: Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=False)
@@ -42,12 +57,5 @@ def configure(service: str, *, level: LogLevel = "info", form: LogFormat = "json
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for chatty in (
-        "aiohttp.access",
-        "botocore",
-        "aiobotocore",
-        "asyncio",
-        "psycopg.pool",
-    ):
+    for chatty in ("aiohttp.access", "botocore", "aiobotocore", "asyncio", "psycopg.pool"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(service=service)

@@ -18,6 +18,9 @@ log = structlog.get_logger()
 Connection = AsyncConnection[tuple[Any, ...]]
 Pool = AsyncConnectionPool[Connection]
 
+# What is raised while the database is away, starting, or has no connection free: worth another try later.
+DATABASE_ERRORS: Final = (psycopg.OperationalError,)
+
 START_LIMIT_SECONDS: Final = 60.0
 _POOL_LIMIT_SECONDS: Final = 10.0
 _RECONNECT_SECONDS: Final = 1.0

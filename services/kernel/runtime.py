@@ -1,6 +1,7 @@
-"""The life of a process: signals, an admin port, and a task group that ends when the process is told to stop."""
+"""The life of a process: signals, an admin port, background work, and a drain at the end."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -14,7 +15,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from services.kernel.errors import ReelgateError
 from services.kernel.logs import LogFormat, LogLevel, configure
-from services.kernel.migrations import MigrationError
 
 log = structlog.get_logger()
 
@@ -30,8 +30,10 @@ class Runtime:
         """Says that the process is ready, and returns when it is told to stop."""
         self._ready = True
         log.info("ready")
-        await self.stopping.wait()
-        self._ready = False
+        try:
+            await self.stopping.wait()
+        finally:
+            self._ready = False
         log.info("draining")
 
     @property
@@ -40,9 +42,7 @@ class Runtime:
         return self._ready and not self.stopping.is_set()
 
     def stop(self) -> None:
-        """Tells the process to drain and end; a second call ends it at once."""
-        if self.stopping.is_set():
-            raise SystemExit(1)
+        """Tells the process to drain and end."""
         self.stopping.set()
 
 
@@ -68,11 +68,19 @@ class Background:
 
 @asynccontextmanager
 async def background() -> AsyncIterator[Background]:
-    """A task group for work that goes on until the block ends: what still runs then is cancelled and waited for."""
-    async with asyncio.TaskGroup() as group:
-        work = Background(group)
-        yield work
-        work.cancel()
+    """A task group for work that goes on until the block ends; what still runs then is cancelled and waited for.
+
+    The block ends at once when some of the work fails, with its error.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            work = Background(group)
+            yield work
+            work.cancel()
+    except BaseExceptionGroup as failures:
+        if len(failures.exceptions) > 1:
+            raise
+        raise failures.exceptions[0] from None
 
 
 def run(
@@ -83,12 +91,16 @@ def run(
     log_level: LogLevel = "info",
     log_format: LogFormat = "json",
 ) -> None:
-    """Runs a service until SIGTERM or SIGINT. Exit code 1 when it could not go on."""
+    """Runs a service until SIGTERM or SIGINT; a second signal ends it at once.
+
+    Exit code 0, or 1 when it could not go on: the log says why.
+    """
     configure(service, level=log_level, form=log_format)
     try:
         uvloop.run(_run(main, admin_listen))
-    except (MigrationError, ReelgateError, OSError) as error:
-        log.error("stopped", error=str(error))
+    except (ReelgateError, OSError) as error:
+        # A sentence for the operator; a trace would say no more.
+        log.critical("stopped", error=str(error))
         sys.exit(1)
     except Exception:
         log.exception("stopped")
@@ -97,9 +109,28 @@ def run(
 
 async def _run(main: Callable[[Runtime], Awaitable[None]], admin_listen: str) -> None:
     runtime = Runtime()
+    running = asyncio.ensure_future(_serve(runtime, main, admin_listen))
+
+    def told_to_stop() -> None:
+        if runtime.stopping.is_set():
+            log.warning("ended_at_once")
+            os._exit(1)
+        if not runtime.is_ready:
+            # Still starting, perhaps waiting for a database that never comes.
+            running.cancel()
+        runtime.stop()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, runtime.stop)
+        loop.add_signal_handler(number, told_to_stop)
+    await asyncio.wait([running])
+    if not running.cancelled():
+        running.result()
+
+
+async def _serve(
+    runtime: Runtime, main: Callable[[Runtime], Awaitable[None]], admin_listen: str
+) -> None:
     async with _admin(runtime, admin_listen):
         await main(runtime)
 
@@ -124,11 +155,11 @@ async def _admin(runtime: Runtime, listen: str) -> AsyncIterator[None]:
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     host, _, port = listen.rpartition(":")
-    await web.TCPSite(runner, host.strip("[]"), int(port)).start()
     try:
+        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
         yield
     finally:
         await runner.cleanup()

@@ -152,7 +152,7 @@ class Verifier:
             raise Unauthenticated(
                 "The token has expired. Log in again.", reason="TOKEN_EXPIRED"
             ) from None
-        except jwt.InvalidTokenError:
+        except jwt.PyJWTError:
             raise _invalid() from None
         if not _is_canonical(token.rpartition(".")[2]):
             raise _invalid()

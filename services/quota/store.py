@@ -31,11 +31,14 @@ SELECT verdict, amount_bytes, (standing).user_id, (standing).quota_bytes, (stand
 FROM release(%s, %s, %s, %s, %s)
 """
 _GET: Final = """
-SELECT user_id, quota_bytes, used_bytes, reserved_bytes, quota_source FROM standing_of(%s, %s)
+SELECT u.user_id, q.quota_bytes, coalesce(s.used_bytes, 0), coalesce(s.reserved_bytes, 0), q.quota_source
+FROM (SELECT %s::uuid AS user_id) u
+LEFT JOIN subjects s ON s.user_id = u.user_id
+CROSS JOIN LATERAL effective_quota(coalesce(s.quota_bytes, 0), s.group_id, %s) q
 """
 _LIST: Final = """
-SELECT s.user_id, q.quota_bytes, q.used_bytes, q.reserved_bytes, q.quota_source, s.update_time
-FROM subjects s CROSS JOIN LATERAL standing_of(s.user_id, %(fallback)s) q
+SELECT s.user_id, q.quota_bytes, s.used_bytes, s.reserved_bytes, q.quota_source, s.update_time
+FROM subjects s CROSS JOIN LATERAL effective_quota(s.quota_bytes, s.group_id, %(fallback)s) q
 WHERE %(after)s::uuid IS NULL OR s.user_id > %(after)s
 ORDER BY s.user_id
 LIMIT %(limit)s

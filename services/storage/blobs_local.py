@@ -4,10 +4,10 @@ import asyncio
 import errno
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from services.kernel.ids import new_id
@@ -19,7 +19,9 @@ _UNFINISHED: Final = ".unfinished"
 _READ_BYTES: Final = 1024 * 1024
 _CHUNK_BYTES: Final = 256 * 1024
 # Names that are names everywhere, begin with a letter or digit, and so are never "." or "..".
-_KEY: Final = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9_-]{0,99}/){1,12}[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.[a-z0-9]{1,8}")
+_KEY: Final = re.compile(
+    r"(?:[A-Za-z0-9][A-Za-z0-9_-]{0,99}/){1,12}[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.[a-z0-9]{1,8}"
+)
 
 
 class LocalBlobs:
@@ -31,7 +33,8 @@ class LocalBlobs:
     def __init__(self, root: Path, *, min_free_bytes: int) -> None:
         self._root = root.absolute()
         self._min_free_bytes = min_free_bytes
-        self._volume: UUID | None = None
+        self.volume: UUID | None = None
+        """The volume in use; None before one was agreed on."""
 
     async def create(self, place: Place) -> "_LocalWriter":
         """A writer to a file beside, which takes its place when it is complete."""
@@ -72,7 +75,7 @@ class LocalBlobs:
             target.unlink()
             _sync_folder(target.parent)
 
-    async def link(self, key: str, content_type: str, download_name: str) -> Link:
+    async def link(self, key: str, download_name: str) -> Link:  # noqa: ARG002 - the port's
         """None of its own: the bytes are read through Download."""
         return Link("", None)
 
@@ -92,7 +95,7 @@ class LocalBlobs:
 
     async def use_volume(self, volume: UUID, *, mark: bool) -> None:
         """Accepts this volume and no other from now on; `mark` writes its id when it has none."""
-        self._volume = volume
+        self.volume = volume
         if mark:
             with _disk_errors():
                 await asyncio.to_thread(self._mark, volume)
@@ -113,7 +116,7 @@ class LocalBlobs:
             return None
 
     def _require_volume(self) -> None:
-        if self._volume is None or self._read_mark() != self._volume:
+        if self.volume is None or self._read_mark() != self.volume:
             raise TierFailed(
                 Tier.LOCAL,
                 "missing",
@@ -173,6 +176,21 @@ class _LocalWriter:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+_T = TypeVar("_T")
+
+
+async def _to_the_end(work: Callable[..., _T], *arguments: Any) -> _T:
+    """Runs in a thread and waits for it also when cancelled: until it ends the file must stay open."""
+    running = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
+        if not running.cancelled():
+            running.exception()  # seen
+        raise
 
 
 async def _chunks(file: int, offset: int, length: int) -> AsyncIterator[bytes]:

@@ -1,7 +1,6 @@
 """The S3 tier: control calls by aiobotocore, bytes by presigned requests through the vetted connector."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -16,7 +15,7 @@ from services.storage.objects import Link, Tier
 from services.storage.ports import Part, Place, TierFailed
 from services.storage.presign import Presigner, disposition
 from services.storage.s3_errors import tier_errors
-from services.storage.s3_requests import S3Requests
+from services.storage.s3_requests import S3Requests, crc32_text
 from services.storage.target import S3Target
 
 if TYPE_CHECKING:
@@ -81,11 +80,13 @@ class S3Blobs:
             async with asyncio.timeout(_CONTROL_SECONDS):
                 await self._client.delete_object(Bucket=self.target.bucket, Key=key)
 
-    async def link(self, key: str, content_type: str, download_name: str) -> Link:
+    async def link(self, key: str, download_name: str) -> Link:
         """The CDN's address, or a presigned one where a file name is asked for or no CDN is there."""
         if self.target.cdn_url and not download_name:
             return Link(f"{self.target.cdn_url}/{key}", None)
-        query = {"response-content-disposition": disposition(download_name)} if download_name else {}
+        query = (
+            {"response-content-disposition": disposition(download_name)} if download_name else {}
+        )
         url, expires_at = self._links.link(key, await self._credentials.now(), query)
         return Link(url, expires_at)
 
@@ -115,9 +116,7 @@ class S3Blobs:
         headers = {"Content-Type": place.content_type, "Cache-Control": _FOR_EVER}
         await self._requests.put(place.key, {}, part, headers)
 
-    async def put_part(
-        self, place: Place, upload_id: str, part: Part
-    ) -> "CompletedPartTypeDef":
+    async def put_part(self, place: Place, upload_id: str, part: Part) -> "CompletedPartTypeDef":
         """One part of a multipart upload; gives what Complete wants to know of it."""
         query = {"partNumber": str(part.number), "uploadId": upload_id}
         etag = await self._requests.put(place.key, query, part, {})
@@ -216,7 +215,10 @@ class _Credentials:
 
 @asynccontextmanager
 async def open_s3(target: S3Target, egress: Egress) -> AsyncIterator[S3Blobs]:
-    """The S3 tier for a target. Its endpoint may be a private address: the operator chose it. Nothing is connected yet."""
+    """The S3 tier for a target; nothing is connected yet.
+
+    Its endpoint may be a private address: the operator chose it.
+    """
     policy = Policy(private=frozenset({origin_of(target.endpoint)}), ports=None)
     config = AioConfig(
         **botocore_settings(policy, target.endpoint, bucket=target.bucket),
@@ -243,14 +245,7 @@ async def open_s3(target: S3Target, egress: Egress) -> AsyncIterator[S3Blobs]:
         yield S3Blobs(target, client, credentials, egress)
 
 
-def crc32_text(part: Part) -> str:
-    """The checksum as S3 writes it: base64 of four bytes, most significant first."""
-    return base64.b64encode(part.crc32.to_bytes(4, "big")).decode()
-
-
 def _spelled(url: str) -> str:
     origin = origin_of(url)
     standard = {"http": 80, "https": 443}[origin.scheme]
     return str(origin).removesuffix(f":{standard}") if origin.port == standard else str(origin)
-
-

@@ -6,13 +6,16 @@ from prometheus_client import Counter, Gauge, Histogram
 
 TRANSFER_SECONDS: Final = Histogram(
     "reelgate_storage_transfer_seconds",
-    "Time from the start of an ingest or upload to its commit or failure, by result (kept or the reason of the failure)",
+    "Time from the start of an ingest or upload to its end, by result (KEPT or the reason of the failure)",
     ("kind", "result"),
     buckets=(0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
-TRANSFERS_RUNNING: Final = Gauge("reelgate_storage_transfers_running", "Ingests and uploads under way now")
+TRANSFERS_RUNNING: Final = Gauge(
+    "reelgate_storage_transfers_running", "Ingests and uploads under way now"
+)
 RECEIVED_BYTES_TOTAL: Final = Counter(
-    "reelgate_storage_received_bytes_total", "Bytes read from sources, also those of transfers that failed"
+    "reelgate_storage_received_bytes_total",
+    "Bytes read from sources, also those of transfers that failed",
 )
 STORED_BYTES_TOTAL: Final = Counter(
     "reelgate_storage_stored_bytes_total", "Bytes of committed objects, by tier", ("tier",)
@@ -24,16 +27,21 @@ PARTS_TOTAL: Final = Counter(
     "reelgate_storage_parts_total", "Parts written, by tier; a small object is one part", ("tier",)
 )
 RETRIES_TOTAL: Final = Counter(
-    "reelgate_storage_retries_total", "Requests to S3 that were repeated, by what had gone wrong", ("trouble",)
+    "reelgate_storage_retries_total",
+    "Requests to S3 that were repeated, by what had gone wrong",
+    ("trouble",),
 )
 TIER_FAILURES_TOTAL: Final = Counter(
-    "reelgate_storage_tier_failures_total", "Transfers and deletes that a tier failed, by tier and trouble", ("tier", "trouble")
+    "reelgate_storage_tier_failures_total",
+    "Transfers and deletes that a tier failed, by tier and trouble",
+    ("tier", "trouble"),
 )
 TIER_HEALTHY: Final = Gauge(
     "reelgate_storage_tier_healthy", "1 while the tier can be used, 0 while it can not", ("tier",)
 )
 BUFFER_BYTES: Final = Gauge(
-    "reelgate_storage_buffer_bytes", "Part buffers lent to transfers now, of the budget of the process"
+    "reelgate_storage_buffer_bytes",
+    "Part buffers lent to transfers now, of the budget of the process",
 )
 BUFFER_WAIT_SECONDS: Final = Histogram(
     "reelgate_storage_buffer_wait_seconds",

@@ -31,7 +31,9 @@ class Sink(Protocol):
 class Pipe:
     """Moves bodies with bounded memory: `parts_in_flight` buffers each, of one budget for all."""
 
-    def __init__(self, budget: Budget, threads: ThreadPoolExecutor, *, parts_in_flight: int) -> None:
+    def __init__(
+        self, budget: Budget, threads: ThreadPoolExecutor, *, parts_in_flight: int
+    ) -> None:
         self._budget = budget
         self._threads = threads
         self._parts_in_flight = parts_in_flight
@@ -39,8 +41,8 @@ class Pipe:
     async def pour(self, source: Source, sink: Sink, limit: int, progress: Progress) -> Received:
         """Moves one body of at most `limit` bytes. Its last part is written only after the whole was verified.
 
-        Raises what source and sink raise, and ReelgateError for a body that is empty, too long, or not of the length that
-        was promised.
+        Raises what source and sink raise, and ReelgateError for a body that is empty, too long, or not of the length
+        that was promised.
         """
         async with Lane(self._budget, self._parts_in_flight) as lane:
             # Borrowed first: a source that is open must not be kept waiting for memory.
@@ -81,6 +83,7 @@ class _Pouring:
 
     async def all_parts(self, reader: "_Reader", buffer: Buffer, last: bool) -> Received:
         number, offset = 1, 0
+        received = Received(0, b"")
         digested: asyncio.Future[int] | None = None
         async with asyncio.TaskGroup() as group:
             while True:
@@ -92,9 +95,9 @@ class _Pouring:
                     received = Received(reader.total, self._sha256.digest())
                     reader.verify()
                     self._verify(received)
-                group.create_task(self._send(number, offset, buffer, digested))
-                if last:
+                    group.create_task(self._send(number, offset, buffer, digested))
                     break
+                group.create_task(self._send(number, offset, buffer, digested))
                 number, offset = number + 1, offset + buffer.used
                 buffer = await self._lane.take()
                 last = await reader.fill(buffer)
@@ -184,6 +187,4 @@ def _too_large(limit: int) -> ReelgateError:
 
 
 def _other_length(promised: int, got: str) -> ReelgateError:
-    return Aborted(
-        f"The source promised {promised} bytes and gave {got}.", reason="SOURCE_FAILED"
-    )
+    return Aborted(f"The source promised {promised} bytes and gave {got}.", reason="SOURCE_FAILED")

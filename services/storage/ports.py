@@ -26,7 +26,10 @@ class TierFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a body: numbered from 1, `offset` in bytes, all but the last of one size. `data` is lent until it is written."""
+    """A piece of a body: numbered from 1, `offset` in bytes, all but the last of one size.
+
+    `data` is lent until the part is written.
+    """
 
     number: int
     offset: int
@@ -58,7 +61,10 @@ class Place:
 
 
 class Writer(Protocol):
-    """One body on its way into a tier. Nothing can be read under the key before `complete`, or before the only part is written."""
+    """One body on its way into a tier.
+
+    Nothing can be read under the key before `complete`, or before the only part is written.
+    """
 
     async def write(self, part: Part) -> None:
         """Takes a part; several may be under way at once, in any order. Raises TierFailed."""
@@ -73,8 +79,13 @@ class Writer(Protocol):
 class Blobs(Protocol):
     """One tier."""
 
-    tier: Tier
-    prefix: str
+    @property
+    def tier(self) -> Tier:
+        """Which one it is."""
+
+    @property
+    def prefix(self) -> str:
+        """What all its keys begin with."""
 
     async def create(self, place: Place) -> Writer:
         """Begins to store. Raises TierFailed."""
@@ -87,7 +98,7 @@ class Blobs(Protocol):
     async def remove(self, key: str, *, unfinished: bool) -> None:
         """Removes the bytes, and pieces of them when `unfinished`; none there is fine. Raises TierFailed."""
 
-    async def link(self, key: str, content_type: str, download_name: str) -> Link:
+    async def link(self, key: str, download_name: str) -> Link:
         """A link for readers. A `download_name` makes it one that downloads."""
 
     async def check(self) -> None:

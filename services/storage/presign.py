@@ -16,7 +16,7 @@ LINK_LIFETIME: Final = timedelta(hours=24)
 REQUEST_LIFETIME: Final = timedelta(minutes=15)
 
 
-class _AuthAt(S3SigV4QueryAuth):  # type: ignore[misc]
+class _AuthAt(S3SigV4QueryAuth):
     """Signs as of a time that is given: botocore itself only knows the present."""
 
     def __init__(self, credentials: Any, region: str, lifetime: timedelta, at: datetime) -> None:
@@ -25,7 +25,7 @@ class _AuthAt(S3SigV4QueryAuth):  # type: ignore[misc]
 
     def _modify_request_before_signing(self, request: Any) -> None:
         request.context["timestamp"] = self._at.strftime(SIGV4_TIMESTAMP)
-        super()._modify_request_before_signing(request)
+        super()._modify_request_before_signing(request)  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,13 @@ class Presigner:
     ) -> str:
         """A URL for one request made at once; all `headers` are signed and must be sent."""
         return self._sign(
-            method, key, credentials, query or {}, headers or {}, REQUEST_LIFETIME, datetime.now(UTC)
+            method,
+            key,
+            credentials,
+            query or {},
+            headers or {},
+            REQUEST_LIFETIME,
+            datetime.now(UTC),
         )
 
     def link(

@@ -22,17 +22,24 @@ _FULL: Final = frozenset({"507", "InsufficientStorage", "QuotaExceeded", "XMinio
 # Those that the server itself asks to repeat, and sums that were spoiled on the way.
 _OVERLOADED: Final = frozenset(
     {"429", "500", "502", "503", "504", "BadDigest", "InternalError", "OperationAborted"}
-    | {"RequestTimeout", "ServiceUnavailable", "SlowDown", "ThrottlingException", "XAmzContentChecksumMismatch"}
+    | {
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "ThrottlingException",
+        "XAmzContentChecksumMismatch",
+    }
 )
 
 
 def trouble_of(code: str, status: int) -> Trouble:
     """The trouble behind an error code of S3, or behind the bare HTTP status when it gave none."""
-    for known, trouble in (
+    groups: tuple[tuple[frozenset[str], Trouble], ...] = (
         (_MISSING, "missing"),
         (_FULL, "full"),
         (_OVERLOADED, "overloaded"),
-    ):
+    )
+    for known, trouble in groups:
         if code in known or (not code and str(status) in known):
             return trouble
     return "overloaded" if status >= 500 else "refused"

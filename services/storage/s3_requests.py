@@ -68,8 +68,7 @@ class S3Requests:
     async def _put_once(
         self, key: str, query: Mapping[str, str], part: Part, headers: Mapping[str, str]
     ) -> str:
-        crc32 = base64.b64encode(part.crc32.to_bytes(4, "big")).decode()
-        signed = {**headers, "x-amz-checksum-crc32": crc32}
+        signed = {**headers, "x-amz-checksum-crc32": crc32_text(part)}
         url = self._presigner.request_url(
             "PUT", key, await self._credentials(), query=query, headers=signed
         )
@@ -109,6 +108,11 @@ class S3Requests:
             raise TierFailed(Tier.S3, "refused", refusal.detail) from None
 
 
+def crc32_text(part: Part) -> str:
+    """The checksum as S3 writes it: base64 of four bytes, most significant first."""
+    return base64.b64encode(part.crc32.to_bytes(4, "big")).decode()
+
+
 class _Slices(aiohttp.Payload):
     """A part's bytes in slices, which aiohttp does not copy; each that leaves moves the time limit on."""
 
@@ -118,14 +122,16 @@ class _Slices(aiohttp.Payload):
         self._limit = limit
         self._idle_seconds = idle_seconds
 
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002
         raise TypeError("the bytes of a part are no text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         await self.write_with_length(writer, None)
 
     async def write_with_length(
-        self, writer: AbstractStreamWriter, content_length: int | None
+        self,
+        writer: AbstractStreamWriter,
+        content_length: int | None,  # noqa: ARG002 - always all of it
     ) -> None:
         now = asyncio.get_running_loop().time
         for start in range(0, len(self._value), _SLICE_BYTES):

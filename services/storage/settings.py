@@ -100,9 +100,7 @@ class StorageSettings(Settings):
         parse_origins(value)
         return value
 
-    @field_validator(
-        "s3_endpoint", "s3_public_endpoint", "r2_endpoint", "r2_public_url", "cdn_url"
-    )
+    @field_validator("s3_endpoint", "s3_public_endpoint", "r2_endpoint", "r2_public_url", "cdn_url")
     @classmethod
     def _address(cls, value: str) -> str:
         if value:
@@ -148,13 +146,17 @@ class StorageSettings(Settings):
         return parse_origins(self.private_origins)
 
     def s3_target(self) -> S3Target | None:
-        """The S3 tier that the environment describes; None when there is none, or only half of one (which is logged)."""
+        """The S3 tier of the environment; None when there is none, or only half of one (which is logged)."""
         if not self.use_r2:
             return None
         provider = self.provider or ("r2" if self.r2_bucket_name or self.r2_bucket else "s3")
         target = self._r2_target() if provider == "r2" else self._s3_target()
         begun = bool(
-            self.provider or target.bucket or self.s3_endpoint or self.r2_endpoint or self.r2_account_id
+            self.provider
+            or target.bucket
+            or self.s3_endpoint
+            or self.r2_endpoint
+            or self.r2_account_id
         )
         if missing := target.missing():
             if begun:

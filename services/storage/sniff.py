@@ -23,7 +23,12 @@ JPEG: Final = Kind("image/jpeg", "jpg")
 WEBP: Final = Kind("image/webp", "webp")
 GIF: Final = Kind("image/gif", "gif")
 
-_MAGIC: Final = ((b"\x89PNG\r\n\x1a\n", PNG), (b"\xff\xd8\xff", JPEG), (b"GIF87a", GIF), (b"GIF89a", GIF))
+_MAGIC: Final = (
+    (b"\x89PNG\r\n\x1a\n", PNG),
+    (b"\xff\xd8\xff", JPEG),
+    (b"GIF87a", GIF),
+    (b"GIF89a", GIF),
+)
 
 
 def sniff(head: bytes) -> Kind | None:
@@ -33,14 +38,11 @@ def sniff(head: bytes) -> Kind | None:
             return kind
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return WEBP
-    if head.startswith(b"\x1a\x45\xdf\xa3"):
-        # Matroska has the same beginning; browsers play only its WebM profile.
-        return WEBM if b"webm" in head[:64] else None
-    if head[4:8] == b"ftyp":
-        brand = head[8:12]
-        if brand in _ISO_IMAGES:
-            return None
-        return MOV if brand == b"qt  " else MP4
-    if head[4:8] in {b"moov", b"wide"}:
-        return MOV  # QuickTime before it knew brands
+    # Matroska has the same beginning; browsers play only its WebM profile.
+    if head.startswith(b"\x1a\x45\xdf\xa3") and b"webm" in head[:64]:
+        return WEBM
+    if head[4:8] in {b"moov", b"wide"} or head[4:12] == b"ftypqt  ":
+        return MOV  # QuickTime once knew no brands
+    if head[4:8] == b"ftyp" and head[8:12] not in _ISO_IMAGES:
+        return MP4
     return None

@@ -1,4 +1,4 @@
-"""Bytes that a caller sends and can not send again: spooled on disk while they are uploaded, in case a second tier needs them."""
+"""Bytes that can not be sent again: spooled on disk while they are uploaded, in case a second tier needs them."""
 
 import asyncio
 import hmac

@@ -36,9 +36,7 @@ class Downloads:
 
     def __init__(self, egress: Egress, *, idle_seconds: float, total_seconds: float) -> None:
         self._egress = egress
-        self._timeouts = Timeouts(
-            connect=_CONNECT_SECONDS, read=idle_seconds, total=total_seconds
-        )
+        self._timeouts = Timeouts(connect=_CONNECT_SECONDS, read=idle_seconds, total=total_seconds)
 
     def source(self, link: SourceLink) -> "UrlSource":
         """The source behind a link. Raises InvalidArgument for one that can not be asked for at all."""
@@ -49,7 +47,9 @@ class Downloads:
             raise _refused(refusal) from None
         for name, value in link.headers.items():
             if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-                raise InvalidArgument("A header of the source is not valid.", field="source.headers")
+                raise InvalidArgument(
+                    "A header of the source is not valid.", field="source.headers"
+                )
             if name.lower() in _OUR_HEADERS:
                 raise InvalidArgument(
                     f"The header {name} can not be chosen.", field="source.headers"

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import json
 import re
 import secrets
@@ -37,7 +38,9 @@ async def generate(request: web.Request) -> web.StreamResponse:
         failure = studio.behaviour.plan().fail_with
         if failure is not None:
             raise ApiError(400, failure.message, failure.code)
-    pictures = await _render(studio, wanted, album["id"])
+    # Two requests with one key wait for one render.
+    async with studio.album_locks.setdefault(album["id"], asyncio.Lock()):
+        pictures = await _render(studio, wanted, album["id"])
     if new:
         await answer_as_told(request, studio)
     data = [
@@ -70,7 +73,7 @@ def _album(studio: Studio, wanted: ImageRequest, key: str | None) -> tuple[dict[
     entry = {"kind": "image", "id": album["id"], "model": wanted.model, "prompt": wanted.prompt,
              "idempotency_key": key, "metadata": None}  # fmt: skip
     if key is not None:
-        record = folder / f"key-{key.encode().hex()[:200]}.json"
+        record = folder / f"key-{hashlib.sha256(key.encode()).hexdigest()}.json"
         if record.exists():
             earlier: dict[str, Any] = json.loads(record.read_bytes())
             if earlier["fingerprint"] != album["fingerprint"]:

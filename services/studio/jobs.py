@@ -1,14 +1,17 @@
 """Videos as records: one folder each, so that a restart of the studio loses none."""
 
 import json
+import logging
 import shutil
 import time
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from services.studio.behaviour import Plan
+
+_log = logging.getLogger(__name__)
 
 Status = Literal["queued", "in_progress", "completed", "failed"]
 
@@ -78,10 +81,12 @@ class Jobs:
     def load(self) -> list[Job]:
         """Reads what an earlier run left; gives the jobs that had not ended, as queued again."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        found = [
-            Job.model_validate_json(path.read_bytes())
-            for path in self._directory.glob("*/job.json")
-        ]
+        found = []
+        for path in self._directory.glob("*/job.json"):
+            try:
+                found.append(Job.model_validate_json(path.read_bytes()))
+            except ValidationError:
+                _log.warning("%s is damaged; its video is forgotten", path)
         for job in sorted(found, key=lambda job: job.created_at):
             job.progress = 100 if job.status == "completed" else 0
             self._index(job)

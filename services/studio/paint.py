@@ -61,7 +61,7 @@ def glow(diameter: int, power: float = 2.0, strength: float = 1.0) -> Image.Imag
 def disc(diameter: int) -> Image.Image:
     """A round mask with a smooth rim."""
     big = Image.new("L", (diameter * 4, diameter * 4), 0)
-    ImageDraw.Draw(big).ellipse((2, 2, diameter * 4 - 3, diameter * 4 - 3), fill=255)
+    ImageDraw.Draw(big).ellipse((0, 0, diameter * 4 - 1, diameter * 4 - 1), fill=255)
     return big.reduce(4)
 
 

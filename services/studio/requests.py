@@ -84,6 +84,7 @@ async def read_fields(request: web.Request) -> dict[str, Any]:
         return await _form_fields(request)
     try:
         body = json.loads(await request.read() or b"null")
+        json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except ValueError as problem:
         raise ApiError(400, f"The body is not JSON: {problem}.", "invalid_json") from problem
     if not isinstance(body, dict):
@@ -99,7 +100,12 @@ async def _form_fields(request: web.Request) -> dict[str, Any]:
                 value = await part.read(decode=True)
                 if len(value) > _LARGEST_REFERENCE:
                     raise invalid(part.name, f"{part.name} is larger than 24 MiB.", "too_large")
-                fields[part.name] = bytes(value) if part.filename else value.decode()
+                name, _, inner = part.name.partition("[")
+                entry = bytes(value) if part.filename else value.decode()
+                if inner:  # OpenAI's clients write an object's fields as name[field]
+                    fields.setdefault(name, {})[inner.rstrip("]")] = entry
+                else:
+                    fields[name] = entry
     except ValueError as problem:
         raise ApiError(
             400, f"The multipart form can not be read: {problem}.", "invalid_form"

@@ -1,12 +1,12 @@
 """The studio at work: it accepts videos, renders them one after the other, and forgets none."""
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import time
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from services.studio.behaviour import Behaviour
 from services.studio.errors import ApiError
@@ -34,6 +34,7 @@ class Studio:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._sweeper: asyncio.Task[None] | None = None
         self._instant = asyncio.Lock()
+        self.album_locks = WeakValueDictionary[str, asyncio.Lock]()
 
     async def start(self) -> None:
         """Takes up what an earlier run left undone."""
@@ -101,8 +102,7 @@ class Studio:
         task = self._running.get(job.id)
         if task is not None:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task])
         if not job.deleted:
             self.jobs.delete(job)
 

@@ -16,6 +16,7 @@ _FONT: Final = Path(__file__).parent / "fonts" / "ReelgateSans-SemiBold.ttf"
 _RTL: Final = ("R", "AL")
 _NOT_FIRST: Final = frozenset("、。，．・：；？！）」』】〉》”’,.:;?!)]}ー々…")
 _NOT_LAST: Final = frozenset("（「『【〈《“‘([{")
+_MIRRORED: Final = str.maketrans("()[]{}<>«»", ")(][}{><»«")
 _PIECES: Final = re.compile(r"\s+|[^\s]+")
 
 
@@ -141,7 +142,10 @@ def visual(line: str) -> str:
     runs = _directed_runs(_joined(line), base)
     if base:
         runs.reverse()
-    return "".join("".join(reversed(_clusters(run))) if back else run for run, back in runs)
+    return "".join(
+        "".join(reversed(_clusters(run.translate(_MIRRORED)))) if back else run
+        for run, back in runs
+    )
 
 
 def _directed_runs(line: str, base: bool) -> list[tuple[str, bool]]:

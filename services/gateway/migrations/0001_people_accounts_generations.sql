@@ -128,7 +128,7 @@ CREATE TABLE generations (
     next_run_at timestamptz,
     lease_token bigint NOT NULL DEFAULT 0,
     lease_until timestamptz,
-    -- Unexpected errors of ours since the last step forward: three put it in quarantine.
+    -- Unexpected errors of ours: three put it in quarantine.
     crashes integer NOT NULL DEFAULT 0
 );
 CREATE INDEX generations_due ON generations (next_run_at) WHERE next_run_at IS NOT NULL;

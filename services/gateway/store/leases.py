@@ -56,7 +56,7 @@ DELETE FROM idempotency_keys k USING gone WHERE k.user_id = %(user_id)s AND k.ge
 # Every move of an active generation: refused when the lease was lost or the owner ended it.
 _MOVE: Final = f"""
 WITH bumped AS (UPDATE users SET rev = rev + 1 WHERE id = %(user_id)s RETURNING rev)
-UPDATE generations g SET {{changes}}, crashes = 0, rev = bumped.rev, updated_at = now()
+UPDATE generations g SET {{changes}}, rev = bumped.rev, updated_at = now()
 FROM bumped
 WHERE g.id = %(id)s AND g.run = %(run)s AND g.lease_token = %(token)s AND g.lease_until > now()
     AND g.deleted_at IS NULL AND g.stage IN ({{stages}}) AND g.status IN ('pending', 'generating')
@@ -151,7 +151,7 @@ SELECT index, object_id, account_id, upstream_url, upstream_expires_at, tier, co
 FROM media WHERE generation_id = %s AND run = %s ORDER BY index
 """
 _KEPT: Final = """
-UPDATE media m SET tier = %(tier)s, content_type = %(content_type)s, size_bytes = %(size_bytes)s,
+UPDATE media m SET object_id = %(object_id)s, tier = %(tier)s, content_type = %(content_type)s, size_bytes = %(size_bytes)s,
     width = %(width)s, height = %(height)s, duration_seconds = %(duration_seconds)s
 FROM generations g
 WHERE m.generation_id = %(id)s AND m.run = %(run)s AND m.index = %(index)s

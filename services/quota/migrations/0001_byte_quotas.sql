@@ -64,43 +64,60 @@ CREATE TYPE standing AS (
 -- exceeded, wanted); the figures after it. Null figures: the user is not known.
 CREATE TYPE answer AS (verdict text, amount_bytes bigint, standing standing);
 
--- Exactly one row, also for a user never heard of. `p_fallback` is the default from the settings (0 = none).
-CREATE FUNCTION standing_of(p_user_id uuid, p_fallback bigint) RETURNS SETOF standing
+-- The limit in force: the user's own, else his group's, else the default that an administrator set, else the one of the
+-- settings (`p_fallback`), else none. Exactly one row.
+CREATE FUNCTION effective_quota(p_own bigint, p_group_id uuid, p_fallback bigint)
+RETURNS TABLE (quota_bytes bigint, quota_source text)
 LANGUAGE sql STABLE AS $$
     SELECT
-        u.user_id,
-        e.quota_bytes,
-        CASE
-            WHEN e.quota_bytes = -1 THEN 'unlimited'
-            WHEN s.quota_bytes <> 0 THEN 'user'
-            WHEN g.quota_bytes <> 0 THEN 'group'
-            ELSE 'default'
-        END,
-        coalesce(s.used_bytes, 0),
-        coalesce(s.reserved_bytes, 0)
-    FROM (SELECT p_user_id AS user_id) u
-    CROSS JOIN default_limit d
-    LEFT JOIN subjects s ON s.user_id = u.user_id
-    LEFT JOIN group_limits g ON g.group_id = s.group_id
-    CROSS JOIN LATERAL (
-        SELECT coalesce(
-            nullif(s.quota_bytes, 0), nullif(g.quota_bytes, 0), nullif(d.quota_bytes, 0), nullif(p_fallback, 0), -1
-        ) AS quota_bytes
-    ) e
+        coalesce(nullif(p_own, 0), nullif(g.quota_bytes, 0), nullif(d.quota_bytes, 0), nullif(p_fallback, 0), -1),
+        CASE coalesce(nullif(p_own, 0), nullif(g.quota_bytes, 0), nullif(d.quota_bytes, 0), nullif(p_fallback, 0), -1)
+            WHEN -1 THEN 'unlimited'
+            WHEN nullif(p_own, 0) THEN 'user'
+            ELSE CASE WHEN p_own = 0 AND g.quota_bytes <> 0 THEN 'group' ELSE 'default' END
+        END
+    FROM default_limit d LEFT JOIN group_limits g ON g.group_id = p_group_id
 $$;
 
--- Locks the user's row until the end of the transaction (it is made when there is none) and tells how he stands.
+-- Locks the user's row until the end of the transaction and tells how he stands; null when he is not known.
 CREATE FUNCTION lock_subject(p_user_id uuid, p_fallback bigint) RETURNS standing
 LANGUAGE plpgsql AS $$
 DECLARE
+    r subjects;
     s standing;
 BEGIN
-    PERFORM 1 FROM subjects WHERE user_id = p_user_id FOR NO KEY UPDATE;
-    IF NOT FOUND THEN
-        INSERT INTO subjects (user_id) VALUES (p_user_id) ON CONFLICT (user_id) DO NOTHING;
-        PERFORM 1 FROM subjects WHERE user_id = p_user_id FOR NO KEY UPDATE;
+    SELECT * INTO r FROM subjects WHERE user_id = p_user_id FOR NO KEY UPDATE;
+    IF FOUND THEN
+        -- A statement of its own: what was changed while we waited for the lock counts.
+        SELECT r.user_id, q.quota_bytes, q.quota_source, r.used_bytes, r.reserved_bytes INTO s
+        FROM effective_quota(r.quota_bytes, r.group_id, p_fallback) q;
     END IF;
-    SELECT * INTO s FROM standing_of(p_user_id, p_fallback);
+    RETURN s;
+END
+$$;
+
+-- The same for a user who may be new.
+CREATE FUNCTION lock_or_make_subject(p_user_id uuid, p_fallback bigint) RETURNS standing
+LANGUAGE plpgsql AS $$
+DECLARE
+    s standing := lock_subject(p_user_id, p_fallback);
+BEGIN
+    IF s.user_id IS NULL THEN
+        INSERT INTO subjects (user_id) VALUES (p_user_id) ON CONFLICT (user_id) DO NOTHING;
+        s := lock_subject(p_user_id, p_fallback);
+    END IF;
+    RETURN s;
+END
+$$;
+
+-- Changes what a user holds. Call it with his lock held; returns how he stands after it.
+CREATE FUNCTION move(s standing, p_used bigint, p_reserved bigint) RETURNS standing
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE subjects
+    SET used_bytes = used_bytes + p_used, reserved_bytes = reserved_bytes + p_reserved, update_time = clock_timestamp()
+    WHERE user_id = s.user_id
+    RETURNING used_bytes, reserved_bytes INTO s.used_bytes, s.reserved_bytes;
     RETURN s;
 END
 $$;
@@ -118,26 +135,21 @@ CREATE FUNCTION admit(
 ) RETURNS answer
 LANGUAGE plpgsql AS $$
 DECLARE
-    s standing := lock_subject(p_user_id, p_fallback);
+    s standing := lock_or_make_subject(p_user_id, p_fallback);
+    fits boolean := p_reserve <= room(s);
     r reservations;
 BEGIN
-    SELECT * INTO r FROM reservations WHERE generation_id = p_generation_id AND run = p_run;
-    IF NOT FOUND THEN
-        IF p_reserve > room(s) THEN
-            RETURN ('exceeded', p_reserve, s)::answer;
-        END IF;
+    IF fits THEN
         INSERT INTO reservations (generation_id, run, user_id, state, reserved_bytes, price_credits)
         VALUES (p_generation_id, p_run, p_user_id, 'reserved', p_reserve, p_price)
         ON CONFLICT (generation_id, run) DO NOTHING;
         IF FOUND THEN
-            UPDATE subjects
-            SET reserved_bytes = reserved_bytes + p_reserve, update_time = clock_timestamp()
-            WHERE user_id = p_user_id;
-            s.reserved_bytes := s.reserved_bytes + p_reserve;
-            RETURN ('done', p_reserve, s)::answer;
+            RETURN ('done', p_reserve, move(s, 0, p_reserve))::answer;
         END IF;
-        -- The same run of another user came first: his lock is not ours.
-        SELECT * INTO r FROM reservations WHERE generation_id = p_generation_id AND run = p_run;
+    END IF;
+    SELECT * INTO r FROM reservations WHERE generation_id = p_generation_id AND run = p_run;
+    IF NOT FOUND THEN
+        RETURN ('exceeded', p_reserve, s)::answer;
     END IF;
     RETURN (
         CASE
@@ -159,43 +171,39 @@ LANGUAGE plpgsql AS $$
 DECLARE
     s standing;
     r reservations;
-    excess bigint;
     verdict text;
 BEGIN
-    -- A reservation never changes its user, so he may be read before his lock is held; all else is read after.
-    SELECT * INTO r FROM reservations WHERE generation_id = p_generation_id AND run = p_run;
-    IF NOT FOUND OR r.user_id <> p_owner_id THEN
+    IF p_owner_id IS NULL THEN
+        -- A reservation never changes its user, so he may be read before his lock is held.
+        SELECT user_id INTO p_owner_id FROM reservations WHERE generation_id = p_generation_id AND run = p_run;
+    END IF;
+    s := lock_subject(p_owner_id, p_fallback);
+    UPDATE reservations
+    SET state = 'settled', lease_token = p_lease_token, stored_bytes = p_stored, outcome = p_outcome,
+        settle_time = clock_timestamp()
+    WHERE generation_id = p_generation_id AND run = p_run AND user_id = p_owner_id
+      AND state = 'reserved' AND lease_token <= p_lease_token AND p_stored - reserved_bytes <= room(s)
+    RETURNING * INTO r;
+    IF FOUND THEN
+        RETURN ('done', p_stored, move(s, p_stored, -r.reserved_bytes))::answer;
+    END IF;
+
+    SELECT * INTO r FROM reservations
+    WHERE generation_id = p_generation_id AND run = p_run AND user_id = p_owner_id;
+    IF NOT FOUND THEN
         RETURN ('unknown', 0, NULL)::answer;
     END IF;
-    s := lock_subject(r.user_id, p_fallback);
-    SELECT * INTO r FROM reservations WHERE generation_id = p_generation_id AND run = p_run;
-
-    excess := p_stored - r.reserved_bytes;
     verdict := CASE
         WHEN p_lease_token < r.lease_token THEN 'stale'
         WHEN r.state = 'released' THEN 'ended'
-        WHEN r.state = 'settled' AND (r.stored_bytes, r.outcome) = (p_stored, p_outcome) THEN 'replayed'
-        WHEN r.state = 'settled' THEN 'mismatch'
-        WHEN excess > room(s) THEN 'exceeded'
-        ELSE 'done'
+        WHEN r.state = 'reserved' THEN 'exceeded'
+        WHEN (r.stored_bytes, r.outcome) = (p_stored, p_outcome) THEN 'replayed'
+        ELSE 'mismatch'
     END;
-    IF verdict = 'done' THEN
-        UPDATE reservations
-        SET state = 'settled', lease_token = p_lease_token, stored_bytes = p_stored, outcome = p_outcome,
-            settle_time = clock_timestamp()
-        WHERE generation_id = p_generation_id AND run = p_run;
-        UPDATE subjects
-        SET used_bytes = used_bytes + p_stored, reserved_bytes = reserved_bytes - r.reserved_bytes,
-            update_time = clock_timestamp()
-        WHERE user_id = r.user_id;
-        s.used_bytes := s.used_bytes + p_stored;
-        s.reserved_bytes := s.reserved_bytes - r.reserved_bytes;
-        RETURN (verdict, p_stored, s)::answer;
-    END IF;
     IF p_lease_token > r.lease_token THEN
         UPDATE reservations SET lease_token = p_lease_token WHERE generation_id = p_generation_id AND run = p_run;
     END IF;
-    RETURN (verdict, CASE verdict WHEN 'exceeded' THEN excess ELSE 0 END, s)::answer;
+    RETURN (verdict, CASE verdict WHEN 'exceeded' THEN p_stored - r.reserved_bytes ELSE 0 END, s)::answer;
 END
 $$;
 
@@ -210,27 +218,27 @@ DECLARE
     held bigint := 0;
     kept bigint := 0;
 BEGIN
-    SELECT * INTO r FROM reservations WHERE generation_id = p_generation_id AND run = p_run;
-    IF NOT FOUND THEN
-        IF p_owner_id IS NULL THEN
+    IF p_owner_id IS NULL THEN
+        SELECT user_id INTO p_owner_id FROM reservations WHERE generation_id = p_generation_id AND run = p_run;
+        IF NOT FOUND THEN
             RETURN ('unknown', 0, NULL)::answer;
         END IF;
-        s := lock_subject(p_owner_id, p_fallback);
+    END IF;
+    s := lock_or_make_subject(p_owner_id, p_fallback);
+    SELECT * INTO r FROM reservations WHERE generation_id = p_generation_id AND run = p_run;
+    IF NOT FOUND THEN
         INSERT INTO reservations (generation_id, run, user_id, state, lease_token, release_time)
         VALUES (p_generation_id, p_run, p_owner_id, 'released', p_lease_token, clock_timestamp())
         ON CONFLICT (generation_id, run) DO NOTHING;
         IF FOUND THEN
             RETURN ('done', 0, s)::answer;
         END IF;
-        -- An Admit came first after all.
-        SELECT * INTO r FROM reservations WHERE generation_id = p_generation_id AND run = p_run;
+        -- The same run of another user came first: his lock is not ours.
+        RETURN ('unknown', 0, NULL)::answer;
     END IF;
     IF r.user_id <> p_owner_id THEN
         RETURN ('unknown', 0, NULL)::answer;
     END IF;
-    s := lock_subject(r.user_id, p_fallback);
-    SELECT * INTO r FROM reservations WHERE generation_id = p_generation_id AND run = p_run;
-
     IF p_lease_token < r.lease_token THEN
         RETURN ('stale', 0, s)::answer;
     END IF;
@@ -244,12 +252,7 @@ BEGIN
     UPDATE reservations
     SET state = 'released', lease_token = p_lease_token, release_time = clock_timestamp()
     WHERE generation_id = p_generation_id AND run = p_run;
-    UPDATE subjects
-    SET used_bytes = used_bytes - kept, reserved_bytes = reserved_bytes - held, update_time = clock_timestamp()
-    WHERE user_id = r.user_id;
-    s.used_bytes := s.used_bytes - kept;
-    s.reserved_bytes := s.reserved_bytes - held;
-    RETURN ('done', held + kept, s)::answer;
+    RETURN ('done', held + kept, move(s, -kept, -held))::answer;
 END
 $$;
 

@@ -44,7 +44,8 @@ CREATE TABLE uploads (
 CREATE INDEX uploads_by_run ON uploads (generation_id, run);
 CREATE INDEX uploads_by_age ON uploads (alive_until);
 
--- Bytes that must go: what was deleted, and what broken transfers may have left. A row ends when the bytes are gone.
+-- Bytes that must go: what was deleted, and what broken transfers may have left. A row ends when the bytes are gone;
+-- where a transfer was broken off, when they are still gone a minute later.
 CREATE TABLE removals (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tier text NOT NULL CHECK (tier IN ('s3', 'local')),
@@ -56,6 +57,7 @@ CREATE TABLE removals (
     tries integer NOT NULL DEFAULT 0,
     next_try_at timestamptz NOT NULL DEFAULT now(),
     claimed_until timestamptz,
+    seen_gone_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (tier, key)
 );
@@ -65,6 +67,6 @@ CREATE INDEX removals_by_run ON removals (generation_id, run);
 
 -- The one volume that the local tier of all replicas must see.
 CREATE TABLE volume (
-    only boolean PRIMARY KEY DEFAULT true CHECK (only),
+    the_only boolean PRIMARY KEY DEFAULT true CHECK (the_only),
     id uuid NOT NULL
 );

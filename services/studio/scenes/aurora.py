@@ -108,7 +108,7 @@ class Aurora(Scene):
                     self.rng,
                 )
         points = [
-            (x, tall * 2 * (0.86 + 0.12 * math.sin(math.pi * x / (self.width * 2)) ** 0.5))
+            (x, tall * 2 * (0.86 + 0.12 * abs(math.sin(math.pi * x / (self.width * 2))) ** 0.5))
             for x in range(0, self.width * 2 + 8, 8)
         ]
         draw.polygon([(0, tall * 2), *points, (self.width * 2, tall * 2)], fill=255)

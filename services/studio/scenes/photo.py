@@ -3,7 +3,7 @@
 import math
 from random import Random
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from services.studio.canvas import Canvas, Sprite
 from services.studio.paint import glow
@@ -19,11 +19,8 @@ class Photo(Scene):
         super().__init__(width, height, seconds, rng)
         zoom = 1.16
         wide, tall = (math.ceil(side * zoom) // 2 * 2 for side in (width, height))
-        fit = max(wide / picture.width, tall / picture.height)
-        cut = (wide / fit, tall / fit)
-        left, top = (picture.width - cut[0]) / 2, (picture.height - cut[1]) / 2
-        box = (left, top, left + cut[0], top + cut[1])
-        self._picture = Sprite.of(picture.resize((wide, tall), Image.Resampling.LANCZOS, box=box))
+        fitted = ImageOps.fit(picture, (wide, tall), Image.Resampling.LANCZOS)
+        self._picture = Sprite.of(fitted)
         self._room = (wide - width, tall - height)
         self._turn = rng.choice((-1, 1))
         self._motes = [

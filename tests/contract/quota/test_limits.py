@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from reelgate.quota.v1 import quota_pb2

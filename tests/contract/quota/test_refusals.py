@@ -79,14 +79,14 @@ async def test_a_token_admits_only_for_its_own_user(callers: Callers) -> None:
 
 
 async def test_somebody_elses_run_is_not_found_and_not_touched(callers: Callers) -> None:
-    run = new_run()
-    before = (await callers.gateway_for(USER).admit(run, USER, 10)).quota
+    run, owner = new_run(), new_id()
+    before = (await callers.gateway_for(owner).admit(run, owner, 10)).quota
     thief = callers.gateway_for(OTHER)
     with pytest.raises(NotFound):
         await thief.settle(run, 10)
     with pytest.raises(NotFound):
         await thief.release(run)
-    assert await callers.person(USER).get() == before
+    assert await callers.person(owner).get() == before
 
 
 async def test_a_token_that_speaks_for_nobody_is_refused(callers: Callers) -> None:

@@ -1,12 +1,15 @@
-"""Keys for tokens, and a running quota server."""
+"""Empty, migrated books for each test, and keys for tokens."""
 
 import json
 from collections.abc import AsyncIterator
 
 import pytest
 
+from services.kernel.migrations import migrate
+from services.kernel.postgres import Pool, open_pool
 from services.kernel.tokens import Signer, generate_signing_key, public_jwks
-from tests.contract.quota.running import Callers, Keys, quota_server
+from services.quota.__main__ import MIGRATIONS
+from tests.contract.quota.running import Keys
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +21,13 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 
 
 @pytest.fixture
-async def callers(database: str, keys: Keys) -> AsyncIterator[Callers]:
-    async with quota_server(database, keys) as callers:
-        yield callers
+async def books(database: str) -> str:
+    """The address of a migrated database."""
+    await migrate(database, MIGRATIONS)
+    return database
+
+
+@pytest.fixture
+async def pool(books: str) -> AsyncIterator[Pool]:
+    async with open_pool(books, min_size=2, max_size=8) as pool:
+        yield pool

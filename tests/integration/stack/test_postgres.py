@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -124,3 +125,21 @@ def test_a_user_who_may_not_create_roles_is_told_so(postgres: Postgres, database
         connection.execute("CREATE ROLE weak LOGIN PASSWORD 'w'")
     with pytest.raises(StartError, match="DATABASE_URL: cannot prepare the database"):
         databases.create_roles(databases.address_for(database, "weak", "w"), {"fresh": "f"})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to give privileges up")
+def test_root_runs_a_readable_copy_of_an_installation_that_others_cannot_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as public:
+        shared = Path(public) / "reelgate"
+        Path(public).chmod(0o755)
+        monkeypatch.setattr("deploy.local.postgres._SHARED_COPY", shared)
+        monkeypatch.setattr("deploy.local.postgres._is_public", lambda _: False)
+        server = Postgres(tmp_path, ports.choose(), "password")
+        server.prepare()
+        program = server.program(tmp_path / "log")
+        assert program.argv[0].startswith(str(shared))
+        with running(program):
+            assert server.accepts()
+        assert len(list(shared.iterdir())) == 1

@@ -46,3 +46,9 @@ def test_an_s3_of_the_users_own_is_noticed(name: str) -> None:
 def test_children_may_keep_compiled_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     assert "PYTHONDONTWRITEBYTECODE" not in settings.read().environment
+
+
+def test_the_administrators_database_address_is_not_for_the_services() -> None:
+    found = settings.read(extra={"DATABASE_URL": "postgresql://admin@db/x"})
+    assert found.database_url == "postgresql://admin@db/x"
+    assert "DATABASE_URL" not in found.environment

@@ -1,4 +1,6 @@
 /** Renews the session's cookies, once for all tabs that find it expired at the same time. */
+import { locks } from "@/app/locks";
+
 const LOCK = "reelgate.refresh";
 const DONE_AT = "reelgate.refreshedAt";
 
@@ -25,7 +27,6 @@ function lastRefresh(): number {
   return Number(localStorage.getItem(DONE_AT)) || 0;
 }
 
-/** Web Locks exist in secure contexts only; elsewhere each tab refreshes for itself. */
 function exclusively<T>(work: () => Promise<T>): Promise<T> {
-  return "locks" in navigator ? navigator.locks.request(LOCK, work) : work();
+  return locks ? locks.request(LOCK, work) : work();
 }

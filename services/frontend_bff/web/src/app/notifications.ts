@@ -2,6 +2,8 @@
 import { i18n } from "@/i18n";
 import { showToast } from "@/components/ui/toasts";
 
+import { locks } from "./locks";
+
 const ASKED = "reelgate.askedToNotify";
 /** Held, shared, by every tab that is being looked at. */
 const VISIBLE = "reelgate.visible";
@@ -32,21 +34,19 @@ export async function notify(title: string, body: string, tag: string): Promise<
 }
 
 async function inView(): Promise<boolean> {
-  if (!("locks" in navigator)) return false;
-  const { held = [] } = await navigator.locks.query();
+  const { held = [] } = (await locks?.query()) ?? {};
   return held.some((lock) => lock.name === VISIBLE);
 }
 
 /** Lets the other tabs know while this one is being looked at; returns how to stop. */
 export function markVisible(): () => void {
-  if (!("locks" in navigator)) return () => undefined;
   let release: (() => void) | null = null;
   const change = (): void => {
     release?.();
     release = null;
     if (document.hidden) return;
     const held = new Promise<void>((resolve) => (release = resolve));
-    void navigator.locks.request(VISIBLE, { mode: "shared" }, () => held);
+    void locks?.request(VISIBLE, { mode: "shared" }, () => held);
   };
   change();
   document.addEventListener("visibilitychange", change);

@@ -20,7 +20,8 @@ export function useExpiryWatch(): void {
 
   function warn(record: Generation): void {
     warned.add(record.id);
-    const title = t("expiry.soon");
+    const minutes = Math.ceil(lifeLeft(record, now.value) / 60_000);
+    const title = t("expiry.soon", { n: minutes }, minutes);
     showToast({
       kind: "clock",
       title,

@@ -1,6 +1,7 @@
 /** Keeps this tab's records up to date. One tab of a person talks to the server, the others listen to it. */
 import { readonly, ref } from "vue";
 
+import { locks } from "@/app/locks";
 import { drop, put, reset } from "@/generations/records";
 
 import { type Bus, type LiveMessage, type LiveState, openBus } from "./bus";
@@ -19,12 +20,11 @@ export const liveState = readonly(state);
 
 /** Starts for the person with this id; returns how to stop. */
 export function startLive(userId: string): () => void {
-  const name = `reelgate.live.${userId}`;
+  const name = `reelgate-live-${userId}`;
   const stop = new AbortController();
   const bus = openBus(name, hear);
   const work = (): Promise<void> => lead(bus, stop.signal);
-  // Without Web Locks (plain http on another host) each tab holds a stream of its own.
-  const leading = "locks" in navigator ? navigator.locks.request(name, { signal: stop.signal }, work) : work();
+  const leading = locks ? locks.request(name, { signal: stop.signal }, work) : work();
   leading.catch(() => undefined);
   return () => {
     stop.abort();

@@ -32,8 +32,10 @@ export class EventParser {
     return null;
   }
 
+  /** An id alone counts, too: it says how far the server has come. */
   private dispatch(): ServerEvent | null {
-    const complete = this.data.length || this.event ? { event: this.event || "message", data: this.data.join("\n"), id: this.id } : null;
+    const said = this.data.length || this.event || this.id;
+    const complete = said ? { event: this.event || "message", data: this.data.join("\n"), id: this.id } : null;
     this.event = "";
     this.id = "";
     this.data = [];

@@ -1,0 +1,122 @@
+"""One try to bring a body into one tier: noted before the first byte, seen only after the last."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import structlog
+
+from services.kernel.errors import Aborted, Unavailable
+from services.storage.measures import PARTS_TOTAL, STORED_BYTES_TOTAL
+from services.storage.objects import Slot, StoredObject, Tier
+from services.storage.ports import Blobs, Part, Place, Received, TierFailed, Writer
+from services.storage.sniff import sniff
+from services.storage.store import Store, Taken
+
+log = structlog.get_logger()
+
+_WAIT_FOR_REMOVAL_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.2
+_ABORT_SECONDS: Final = 10.0
+_FINAL_SECONDS: Final = 10.0
+
+
+class Landing:
+    """A sink of the pipe. End it with `commit` or `give_up`."""
+
+    def __init__(self, store: Store, blobs: Blobs, slot: Slot, taken: Taken) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._slot = slot
+        self._taken = taken
+        self._content_type = ""
+        self._writer: Writer | None = None
+        self.aimed: tuple[Tier, str] | None = None
+        self._written = False  # the bytes may be visible under their key
+
+    async def open(self, head: bytes, *, whole: bool) -> None:
+        """Looks at what the bytes are, notes where they will go, and begins. Raises Aborted for the wrong kind."""
+        kind = sniff(head)
+        if kind is None or not kind.content_type.startswith(self._slot.media):
+            wanted = {"video/": "a video", "image/": "a picture"}.get(self._slot.media, "media")
+            found = "another kind of file" if kind is None else kind.content_type
+            raise Aborted(
+                f"The source gave {found} where {wanted} was expected.", reason="SOURCE_FAILED"
+            )
+        key = self._blobs.prefix + self._slot.key(kind.extension)
+        self._content_type = kind.content_type
+        await self._aim(key)
+        place = Place(key, kind.content_type, self._taken.attempt, whole, self._taken.again)
+        self._writer = await self._blobs.create(place)
+        self._written = whole
+
+    async def _aim(self, key: str) -> None:
+        self.aimed = (self._blobs.tier, key)
+        try:
+            async with asyncio.timeout(_WAIT_FOR_REMOVAL_SECONDS):
+                aim = (self._slot, self._taken.attempt, self._blobs.tier, key)
+                while not await self._store.aim(*aim):  # noqa: ASYNC110 - the removal is elsewhere
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            raise Unavailable(
+                "Old bytes of this object are still being removed. Try again in a moment.",
+                retry_after=5,
+            ) from None
+
+    async def write(self, part: Part) -> None:
+        """Passes a part on."""
+        assert self._writer is not None  # noqa: S101 - the pipe opens first
+        if self._written:
+            await _undisturbed(self._writer.write(part))
+        else:
+            await self._writer.write(part)
+        PARTS_TOTAL.labels(self._blobs.tier).inc()
+
+    async def commit(self, received: Received) -> StoredObject:
+        """Makes the bytes durable and the object exist.
+
+        Raises FailedPrecondition (STALE_LEASE, TOMBSTONED) and TierFailed.
+        """
+        assert self._writer is not None  # noqa: S101 - it was filled
+        await self._store.still_allowed(self._slot, self._taken.attempt)
+        self._written = True
+        await _undisturbed(self._writer.complete())
+        kept = await self._store.commit(
+            self._slot, self._taken.attempt, received, self._content_type
+        )
+        STORED_BYTES_TOTAL.labels(kept.tier).inc(kept.size_bytes)
+        return kept
+
+    async def give_up(self, failure: BaseException) -> bool:
+        """Aborts what was begun; True when certainly nothing is left of it. Not cut short by a cancellation."""
+        if self._writer is None:
+            return self.aimed is None and not self._taken.again
+        if isinstance(failure, TierFailed):
+            # It just failed us: what is left is removed when it is back.
+            return False
+        aborted = await _bounded(self._writer.abort())
+        return aborted and not self._written and not self._taken.again
+
+
+async def _undisturbed(final: Coroutine[Any, Any, None]) -> None:
+    """Waits for a request that makes bytes visible, also when cancelled: it must not take effect after we cleaned up."""
+    task = asyncio.ensure_future(final)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=_FINAL_SECONDS)
+        if task.done() and not task.cancelled():
+            task.exception()  # seen
+        raise
+
+
+async def _bounded(abort: Coroutine[Any, Any, None]) -> bool:
+    task = asyncio.ensure_future(abort)
+    try:
+        async with asyncio.timeout(_ABORT_SECONDS):
+            await asyncio.shield(task)
+    except (TierFailed, TimeoutError) as failure:
+        log.info("abort_failed", failure=str(failure))
+        task.cancel()
+        return False
+    return True

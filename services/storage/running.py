@@ -1,0 +1,125 @@
+"""The transfers of this process: found by object or run to be stopped, and kept alive in the database."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import structlog
+
+from services.kernel.errors import ReelgateError, Unavailable
+from services.storage.measures import TRANSFERS_RUNNING
+from services.storage.objects import Slot
+from services.storage.store import Store, stale_lease, tombstoned
+
+log = structlog.get_logger()
+
+_RENEW_SECONDS: Final = 3.0
+
+
+class Transfer:
+    """One of them; `attempt` once it has its slot."""
+
+    def __init__(self, slot: Slot, task: "asyncio.Task[object]") -> None:
+        self.slot = slot
+        self.task = task
+        self.attempt: UUID | None = None
+        self.stopped: ReelgateError | None = None
+        self.ended = asyncio.Event()
+
+    def stop(self, reason: ReelgateError) -> None:
+        """Ends it with this reason."""
+        if self.stopped is None and not self.task.done():
+            self.stopped = reason
+            self.task.cancel()
+
+
+class Running:
+    """All transfers under way here."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._transfers: set[Transfer] = set()
+        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def transfer(self, slot: Slot) -> AsyncIterator[Transfer]:
+        """Counts the calling task as a transfer while the block runs; being stopped raises the reason from it."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - coroutines run in tasks
+        transfer = Transfer(slot, task)
+        self._transfers.add(transfer)
+        TRANSFERS_RUNNING.inc()
+        try:
+            yield transfer
+        except asyncio.CancelledError:
+            # Only our own stop becomes an error; whoever else cancelled the task wants it cancelled.
+            if transfer.stopped is not None and task.uncancel() == 0:
+                raise transfer.stopped from None
+            raise
+        finally:
+            TRANSFERS_RUNNING.dec()
+            self._transfers.discard(transfer)
+            transfer.ended.set()
+
+    @property
+    def attempts(self) -> set[UUID]:
+        """The attempts of all of them."""
+        return {one.attempt for one in self._transfers if one.attempt is not None}
+
+    @asynccontextmanager
+    async def turn(self, mine: Transfer) -> AsyncIterator[None]:
+        """While the block runs no other transfer takes the same slot; behind it those that had it are gone."""
+        # Held by whoever waits for it, and forgotten with the last of them.
+        lock = self._turns.setdefault(mine.slot.id, asyncio.Lock())
+        async with lock:
+            yield
+
+            def had_it(one: Transfer) -> bool:
+                same = one is not mine and one.slot.id == mine.slot.id
+                return same and one.attempt is not None
+
+            if mine.attempt is not None:
+                await self._stop(had_it, stale_lease())
+
+    async def stop_run(self, generation_id: UUID, number: int) -> None:
+        """Ends the transfers of a run, and waits until they are gone."""
+
+        def of_run(one: Transfer) -> bool:
+            run = one.slot.run
+            return run is not None and (run.generation_id, run.number) == (generation_id, number)
+
+        await self._stop(of_run, tombstoned())
+
+    async def stop_all(self) -> None:
+        """Ends every transfer, because the process does."""
+        await self._stop(
+            lambda _: True, Unavailable("The storage service is stopping. Try again in a moment.")
+        )
+
+    async def _stop(self, which: Callable[[Transfer], bool], reason: ReelgateError) -> None:
+        chosen = [one for one in self._transfers if which(one)]
+        for one in chosen:
+            one.stop(reason)
+        for one in chosen:
+            await one.ended.wait()
+
+    async def keep_alive(self) -> None:
+        """Renews the claims of all transfers, for ever; ends those that lost theirs."""
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            held = {one.attempt: one for one in self._transfers if one.attempt is not None}
+            if not held:
+                continue
+            try:
+                known = await self._store.renew(held.keys())
+            except Exception:
+                log.warning("transfers_not_renewed", count=len(held), exc_info=True)
+                continue
+            for attempt, one in held.items():
+                if attempt not in known:
+                    one.stop(stale_lease())
+                elif known[attempt]:
+                    one.stop(tombstoned())

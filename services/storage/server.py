@@ -1,0 +1,347 @@
+"""The gRPC face of storage: protos in, dataclasses through, protos out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import grpc
+
+from reelgate.common.v1 import media_pb2, run_pb2
+from reelgate.storage.v1 import settings_pb2, settings_pb2_grpc, storage_pb2, storage_pb2_grpc
+from services.kernel.errors import Aborted, InvalidArgument, Unimplemented
+from services.kernel.ids import parse_id
+from services.storage.objects import (
+    MediaKind,
+    Progress,
+    Run,
+    Slot,
+    SourceLink,
+    StoredObject,
+    Tier,
+    input_slot,
+    work_slot,
+)
+from services.storage.service import StorageService
+
+SERVICES: Final = (
+    "reelgate.storage.v1.StorageService",
+    "reelgate.storage.v1.StorageSettingsService",
+)
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+_PROGRESS_SECONDS: Final = 0.25
+# Without news a message goes out now and then, so that the caller knows that we live.
+_HEARTBEAT_SECONDS: Final = 5.0
+_CHUNK_BYTES: Final = 256 * 1024
+_LONGEST_URL: Final = 16_384
+_MOST_HEADERS: Final = 32
+_DEFAULT_PAGE: Final = 100
+_LARGEST_PAGE: Final = 1000
+_TIERS: Final = {Tier.S3: storage_pb2.TIER_S3, Tier.LOCAL: storage_pb2.TIER_LOCAL}
+_TIER_OF: Final = {value: tier for tier, value in _TIERS.items()}
+_MEDIA: Final = {
+    media_pb2.MEDIA_TYPE_UNSPECIFIED: MediaKind.ANY,
+    media_pb2.MEDIA_TYPE_VIDEO: MediaKind.VIDEO,
+    media_pb2.MEDIA_TYPE_IMAGE: MediaKind.IMAGE,
+}
+
+
+class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
+    """Translates; all rules are the service's."""
+
+    def __init__(self, service: StorageService) -> None:
+        self._service = service
+
+    async def Ingest(
+        self, request: storage_pb2.IngestRequest, context: _Context
+    ) -> AsyncIterator[storage_pb2.IngestResponse]:
+        """Runs it beside the messages about its progress."""
+        slot = _slot(request)
+        if not request.source.url or len(request.source.url) > _LONGEST_URL:
+            raise InvalidArgument("The source needs a URL.", field="source.url")
+        if len(request.source.headers) > _MOST_HEADERS:
+            raise InvalidArgument("The source has too many headers.", field="source.headers")
+        if request.max_size_bytes < 0:
+            raise InvalidArgument("The limit can not be negative.", field="max_size_bytes")
+        link = SourceLink(
+            request.source.url, dict(request.source.headers), request.source.trusted_origin
+        )
+        progress = Progress()
+        work = self._service.ingest(slot, link, request.max_size_bytes, progress)
+        async for message in _reported(work, progress):
+            yield message
+
+    async def Upload(
+        self, request_iterator: AsyncIterator[storage_pb2.UploadRequest], context: _Context
+    ) -> storage_pb2.UploadResponse:
+        """Reads the header, then lets the chunks flow."""
+        requests = aiter(request_iterator)
+        first = await anext(requests, None)
+        if first is None or first.WhichOneof("part") != "header":
+            raise InvalidArgument("An upload begins with a header.", field="header")
+        header = first.header
+        if header.size_bytes < 0:
+            raise InvalidArgument("The size can not be negative.", field="header.size_bytes")
+        slot = _slot(header)
+        chunks = _Chunks(requests)
+        source = self._service.stream_source(chunks.read(), header.size_bytes)
+        chunks.source = source
+        try:
+            kept = await self._service.upload(slot, source)
+        finally:
+            await source.close()
+        return storage_pb2.UploadResponse(object=_object(kept))
+
+    async def Download(
+        self, request: storage_pb2.DownloadRequest, context: _Context
+    ) -> AsyncIterator[storage_pb2.DownloadResponse]:
+        """A header, then the bytes."""
+        object_id = parse_id(request.object_id, "object_id")
+        wanted = request.range
+        async with self._service.download(object_id, wanted.offset, wanted.length) as reading:
+            header = storage_pb2.DownloadHeader(
+                object=_object(reading.object), offset=reading.offset, length=reading.length
+            )
+            yield storage_pb2.DownloadResponse(header=header)
+            async for chunk in reading.chunks:
+                yield storage_pb2.DownloadResponse(chunk=chunk)
+
+    async def GetObject(
+        self, request: storage_pb2.GetObjectRequest, context: _Context
+    ) -> storage_pb2.GetObjectResponse:
+        """One object."""
+        found = await self._service.get(parse_id(request.object_id, "object_id"))
+        return storage_pb2.GetObjectResponse(object=_object(found))
+
+    async def ListObjects(
+        self, request: storage_pb2.ListObjectsRequest, context: _Context
+    ) -> storage_pb2.ListObjectsResponse:
+        """The token of a page is the id of its last object."""
+        if not 0 <= request.page_size <= _LARGEST_PAGE:
+            raise InvalidArgument(f"A page has 1 to {_LARGEST_PAGE} objects.", field="page_size")
+        count = request.page_size or _DEFAULT_PAGE
+        found = await self._service.page(
+            parse_id(request.owner_id, "owner_id") if request.owner_id else None,
+            _TIER_OF.get(request.tier),
+            parse_id(request.page_token, "page_token") if request.page_token else None,
+            count + 1,
+        )
+        return storage_pb2.ListObjectsResponse(
+            objects=[_object(one) for one in found[:count]],
+            next_page_token=str(found[count - 1].id) if len(found) > count else "",
+        )
+
+    async def GetUsage(
+        self, request: storage_pb2.GetUsageRequest, context: _Context
+    ) -> storage_pb2.GetUsageResponse:
+        """Counted from the objects."""
+        usage = await self._service.usage(parse_id(request.owner_id, "owner_id"))
+        return storage_pb2.GetUsageResponse(
+            size_bytes=usage.size_bytes, object_count=usage.object_count
+        )
+
+    async def ResolveUrls(
+        self, request: storage_pb2.ResolveUrlsRequest, context: _Context
+    ) -> storage_pb2.ResolveUrlsResponse:
+        """Links, made now."""
+        ids = [parse_id(text, "object_ids") for text in request.object_ids]
+        response = storage_pb2.ResolveUrlsResponse()
+        for object_id, link in await self._service.links(ids, request.download_name):
+            url = response.urls.add(object_id=str(object_id), url=link.url)
+            if link.expires_at is not None:
+                url.expire_time.FromDatetime(link.expires_at)
+        return response
+
+    async def Tombstone(
+        self, request: storage_pb2.TombstoneRequest, context: _Context
+    ) -> storage_pb2.TombstoneResponse:
+        """Forbids and deletes."""
+        owner_id = parse_id(request.owner_id, "owner_id")
+        count = await self._service.tombstone(_run(request.run), owner_id)
+        return storage_pb2.TombstoneResponse(deleted_count=count)
+
+    async def DeleteObjects(
+        self, request: storage_pb2.DeleteObjectsRequest, context: _Context
+    ) -> storage_pb2.DeleteObjectsResponse:
+        """Deletes by id."""
+        ids = [parse_id(text, "object_ids") for text in request.object_ids]
+        return storage_pb2.DeleteObjectsResponse(deleted_count=await self._service.delete(ids))
+
+    async def GetStatus(
+        self, request: storage_pb2.GetStatusRequest, context: _Context
+    ) -> storage_pb2.GetStatusResponse:
+        """As it was last seen."""
+        status = self._service.status()
+        return storage_pb2.GetStatusResponse(
+            s3_enabled=status.s3_enabled,
+            s3_healthy=status.s3_healthy,
+            local_enabled=status.local_enabled,
+            link_origins=status.link_origins,
+        )
+
+    async def PresignUpload(
+        self, request: storage_pb2.PresignUploadRequest, context: _Context
+    ) -> storage_pb2.PresignUploadResponse:
+        """Not offered yet."""
+        raise _not_yet()
+
+    async def Move(
+        self, request: storage_pb2.MoveRequest, context: _Context
+    ) -> AsyncIterator[storage_pb2.MoveResponse]:
+        """Not offered yet."""
+        for nothing in _nothing_yet():
+            yield nothing
+
+    async def ListUploads(
+        self, request: storage_pb2.ListUploadsRequest, context: _Context
+    ) -> storage_pb2.ListUploadsResponse:
+        """Not offered yet."""
+        raise _not_yet()
+
+    async def GetCosts(
+        self, request: storage_pb2.GetCostsRequest, context: _Context
+    ) -> storage_pb2.GetCostsResponse:
+        """Not offered yet."""
+        raise _not_yet()
+
+    async def Sweep(
+        self, request: storage_pb2.SweepRequest, context: _Context
+    ) -> AsyncIterator[storage_pb2.SweepResponse]:
+        """Not offered yet."""
+        for nothing in _nothing_yet():
+            yield nothing
+
+
+class StorageSettingsServicer(settings_pb2_grpc.StorageSettingsServiceServicer):
+    """S3 settings that are edited while the service runs: not offered yet, they come from the environment."""
+
+    async def GetS3Settings(
+        self, request: settings_pb2.GetS3SettingsRequest, context: _Context
+    ) -> settings_pb2.GetS3SettingsResponse:
+        """Not offered yet."""
+        raise _not_yet()
+
+    async def UpdateS3Settings(
+        self, request: settings_pb2.UpdateS3SettingsRequest, context: _Context
+    ) -> settings_pb2.UpdateS3SettingsResponse:
+        """Not offered yet."""
+        raise _not_yet()
+
+    async def TestS3Settings(
+        self, request: settings_pb2.TestS3SettingsRequest, context: _Context
+    ) -> settings_pb2.TestS3SettingsResponse:
+        """Not offered yet."""
+        raise _not_yet()
+
+
+def add_servicers(server: grpc.aio.Server, service: StorageService) -> None:
+    """Puts the service behind a gRPC server."""
+    storage_pb2_grpc.add_StorageServiceServicer_to_server(StorageServicer(service), server)
+    settings_pb2_grpc.add_StorageSettingsServiceServicer_to_server(
+        StorageSettingsServicer(), server
+    )
+
+
+class _Chunks:
+    """The chunks of an upload's requests, up to its commit."""
+
+    def __init__(self, requests: AsyncIterator[storage_pb2.UploadRequest]) -> None:
+        self._requests = requests
+        self.source: Any = None
+
+    async def read(self) -> AsyncIterator[bytes]:
+        async for request in self._requests:
+            part = request.WhichOneof("part")
+            if part == "commit":
+                self.source.commit = (request.commit.size_bytes, request.commit.sha256)
+                return
+            if part != "chunk":
+                raise InvalidArgument("Behind the header come chunks and one commit.", field="part")
+            if request.chunk:
+                yield request.chunk
+        raise Aborted("The upload broke off before its commit.", reason="SOURCE_FAILED")
+
+
+async def _reported(
+    work: Awaitable[StoredObject], progress: Progress
+) -> AsyncIterator[storage_pb2.IngestResponse]:
+    """Runs the work beside messages about it; ends it when nobody reads them any more."""
+    task = asyncio.ensure_future(work)
+    said, silent = (0, 0), 0.0
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=_PROGRESS_SECONDS)
+            now = (progress.done, progress.total)
+            silent += _PROGRESS_SECONDS
+            if not task.done() and (now != said or silent >= _HEARTBEAT_SECONDS):
+                said, silent = now, 0.0
+                yield storage_pb2.IngestResponse(done_bytes=now[0], total_bytes=now[1])
+        kept = await task
+        yield storage_pb2.IngestResponse(
+            done_bytes=kept.size_bytes, total_bytes=kept.size_bytes, object=_object(kept)
+        )
+    finally:
+        if not task.done():
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+
+
+def _slot(request: storage_pb2.IngestRequest | storage_pb2.UploadHeader) -> Slot:
+    owner_id = parse_id(request.owner_id, "owner_id")
+    media = _MEDIA.get(request.media_type)
+    if media is None:
+        raise InvalidArgument("This media type is not known.", field="media_type")
+    if isinstance(request, storage_pb2.UploadHeader) and not request.HasField("run"):
+        return input_slot(owner_id, media)
+    if request.index < 0:
+        raise InvalidArgument("The index can not be negative.", field="index")
+    return work_slot(owner_id, _run(request.run), request.index, media, _created(request))
+
+
+def _created(request: storage_pb2.IngestRequest | storage_pb2.UploadHeader) -> datetime:
+    try:
+        created = request.generation_create_time.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        created = datetime.fromtimestamp(0, UTC)
+    if created.year < 2000:
+        raise InvalidArgument(
+            "Say when the generation was created.", field="generation_create_time"
+        )
+    return created
+
+
+def _run(run: run_pb2.Run) -> Run:
+    if run.number < 0:
+        raise InvalidArgument("The run can not be negative.", field="run.number")
+    return Run(parse_id(run.generation_id, "run.generation_id"), run.number, run.lease_token)
+
+
+def _object(kept: StoredObject) -> storage_pb2.StoredObject:
+    message = storage_pb2.StoredObject(
+        id=str(kept.id),
+        owner_id=str(kept.owner_id),
+        generation_id=str(kept.generation_id or ""),
+        run=kept.run,
+        index=kept.media_index,
+        tier=_TIERS[kept.tier],
+        size_bytes=kept.size_bytes,
+        content_type=kept.content_type,
+        sha256=kept.sha256,
+        width=kept.width,
+        height=kept.height,
+    )
+    if kept.duration_ms:
+        message.duration.FromMilliseconds(kept.duration_ms)
+    message.create_time.FromDatetime(kept.created_at)
+    return message
+
+
+def _nothing_yet() -> Iterator[Any]:
+    raise _not_yet()
+
+
+def _not_yet() -> Unimplemented:
+    return Unimplemented("This is not offered yet.")

@@ -1,0 +1,485 @@
+"""All SQL of the storage service."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from psycopg.rows import class_row, dict_row
+
+from services.kernel.errors import FailedPrecondition, NotFound, ReelgateError
+from services.kernel.ids import new_id
+from services.kernel.postgres import Connection, Pool
+from services.storage.objects import Removal, Run, Slot, StoredObject, Tier
+from services.storage.ports import Received
+
+# A transfer renews its claim every few seconds; without that its slot is free, and what it left is removed.
+ALIVE_SECONDS: Final = 15
+CLAIM_SECONDS: Final = 60
+
+_OBJECT: Final = """
+id, owner_id, generation_id, run, media_index, tier, key, size_bytes, content_type, sha256, width, height, duration_ms,
+created_at
+"""
+
+# Also the lock that orders everything that happens to one run.
+_SEE_RUN: Final = """
+INSERT INTO runs AS known (generation_id, run, owner_id, lease_token)
+VALUES (%(generation_id)s, %(run)s, %(owner_id)s, %(lease_token)s)
+ON CONFLICT (generation_id, run) DO UPDATE SET lease_token = greatest(known.lease_token, excluded.lease_token)
+RETURNING owner_id, lease_token, tombstoned_at IS NOT NULL AS tombstoned
+"""
+_TOMBSTONE: Final = """
+UPDATE runs SET tombstoned_at = coalesce(tombstoned_at, now()) WHERE generation_id = %(generation_id)s AND run = %(run)s
+"""
+_OBJECT_BY_ID: Final = f"SELECT {_OBJECT} FROM objects WHERE id = %(id)s"
+_OBJECTS_BY_IDS: Final = f"SELECT {_OBJECT} FROM objects WHERE id = ANY(%(ids)s)"
+_OBJECTS_PAGE: Final = f"""
+SELECT {_OBJECT} FROM objects
+WHERE (%(owner_id)s::uuid IS NULL OR owner_id = %(owner_id)s) AND (%(tier)s::text IS NULL OR tier = %(tier)s)
+  AND (%(after)s::uuid IS NULL OR id > %(after)s)
+ORDER BY id LIMIT %(count)s
+"""
+_USAGE: Final = """
+SELECT coalesce(sum(size_bytes), 0)::bigint AS size_bytes, count(*) AS object_count
+FROM objects WHERE owner_id = %(owner_id)s AND generation_id IS NOT NULL
+"""
+
+_TAKE_SLOT: Final = """
+WITH before AS (SELECT 1 FROM uploads WHERE object_id = %(object_id)s)
+INSERT INTO uploads (object_id, attempt, generation_id, run, lease_token, alive_until)
+VALUES (%(object_id)s, %(attempt)s, %(generation_id)s, %(run)s, %(lease_token)s,
+  now() + make_interval(secs => %(alive)s))
+ON CONFLICT (object_id) DO UPDATE SET attempt = excluded.attempt, lease_token = excluded.lease_token,
+  alive_until = excluded.alive_until
+RETURNING EXISTS (SELECT 1 FROM before) AS again
+"""
+# A key that is about to be written again is not to be removed; one that was meant before, and is not any more, is.
+_AIM: Final = """
+WITH held AS (
+  SELECT object_id, generation_id, run, tier, key FROM uploads
+  WHERE object_id = %(object_id)s AND attempt = %(attempt)s FOR UPDATE
+), left_behind AS (
+  INSERT INTO removals (tier, key, object_id, generation_id, run, unfinished)
+  SELECT tier, key, object_id, generation_id, run, true FROM held
+  WHERE key IS NOT NULL AND (tier, key) <> (%(tier)s, %(key)s)
+  ON CONFLICT (tier, key) DO UPDATE SET unfinished = true, seen_gone_at = NULL, next_try_at = now()
+), kept AS (
+  DELETE FROM removals USING held
+  WHERE removals.tier = %(tier)s AND removals.key = %(key)s AND (claimed_until IS NULL OR claimed_until < now())
+)
+UPDATE uploads SET tier = %(tier)s, key = %(key)s FROM held WHERE uploads.object_id = held.object_id
+RETURNING 1
+"""
+_BEING_REMOVED: Final = "SELECT 1 FROM removals WHERE tier = %(tier)s AND key = %(key)s"
+_HOLDS: Final = """
+SELECT coalesce(runs.tombstoned_at IS NOT NULL, false) AS tombstoned
+FROM uploads LEFT JOIN runs USING (generation_id, run)
+WHERE object_id = %(object_id)s AND attempt = %(attempt)s AND uploads.lease_token >= coalesce(runs.lease_token, 0)
+"""
+_INSERT: Final = f"""
+INSERT INTO objects (id, owner_id, generation_id, run, media_index, tier, key, size_bytes, content_type, sha256)
+SELECT object_id, %(owner_id)s, generation_id, run, %(media_index)s, tier, key, %(size_bytes)s, %(content_type)s,
+  %(sha256)s FROM mine
+RETURNING {_OBJECT}
+"""
+# The run is locked first: whoever tombstones it or raises its token comes wholly before or wholly after.
+_COMMIT_WORK: Final = f"""
+WITH allowed AS (
+  SELECT lease_token FROM runs
+  WHERE generation_id = %(generation_id)s AND run = %(run)s AND tombstoned_at IS NULL FOR UPDATE
+), mine AS (
+  DELETE FROM uploads USING allowed
+  WHERE object_id = %(object_id)s AND attempt = %(attempt)s AND uploads.lease_token >= allowed.lease_token
+  RETURNING object_id, generation_id, run, tier, key
+)
+{_INSERT}
+"""
+_COMMIT_INPUT: Final = f"""
+WITH mine AS (
+  DELETE FROM uploads WHERE object_id = %(object_id)s AND attempt = %(attempt)s
+  RETURNING object_id, generation_id, run, tier, key
+)
+{_INSERT}
+"""
+_LEAVE_SLOT: Final = """
+DELETE FROM uploads WHERE object_id = %(object_id)s AND attempt = %(attempt)s RETURNING tier, key
+"""
+# Unless a later attempt has the slot, or had it and succeeded: then the key is theirs.
+_REMOVE_LEFTOVER: Final = """
+INSERT INTO removals (tier, key, object_id, generation_id, run, unfinished)
+SELECT %(tier)s, %(key)s, %(object_id)s, %(generation_id)s, %(run)s, true
+WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE object_id = %(object_id)s)
+  AND NOT EXISTS (SELECT 1 FROM objects WHERE tier = %(tier)s AND key = %(key)s)
+ON CONFLICT (tier, key) DO UPDATE SET unfinished = true, seen_gone_at = NULL, next_try_at = now()
+"""
+_RENEW: Final = """
+WITH renewed AS (
+  UPDATE uploads SET alive_until = now() + make_interval(secs => %(alive)s) WHERE attempt = ANY(%(attempts)s)
+  RETURNING attempt, generation_id, run
+)
+SELECT attempt, coalesce(tombstoned_at IS NOT NULL, false) AS tombstoned
+FROM renewed LEFT JOIN runs USING (generation_id, run)
+"""
+_EXPIRE: Final = """
+WITH dead AS (
+  DELETE FROM uploads WHERE alive_until < now() AND attempt <> ALL(%(attempts)s)
+  RETURNING object_id, generation_id, run, tier, key
+)
+INSERT INTO removals (tier, key, object_id, generation_id, run, unfinished)
+SELECT tier, key, object_id, generation_id, run, true FROM dead WHERE key IS NOT NULL
+ON CONFLICT (tier, key) DO UPDATE SET unfinished = true, seen_gone_at = NULL, next_try_at = now()
+"""
+
+_MOVE_TO_REMOVALS: Final = """
+INSERT INTO removals (tier, key, object_id, generation_id, run, unfinished)
+SELECT tier, key, id, generation_id, run, false FROM gone
+ON CONFLICT (tier, key) DO UPDATE SET seen_gone_at = NULL, next_try_at = now()
+"""
+_DELETE_OF_RUN: Final = f"""
+WITH gone AS (
+  DELETE FROM objects WHERE generation_id = %(generation_id)s AND run = %(run)s
+  RETURNING tier, key, id, generation_id, run
+)
+{_MOVE_TO_REMOVALS}
+"""
+_DELETE_BY_IDS: Final = f"""
+WITH gone AS (
+  DELETE FROM objects WHERE id = ANY(%(ids)s) AND (%(owner_id)s::uuid IS NULL OR owner_id = %(owner_id)s)
+  RETURNING tier, key, id, generation_id, run
+)
+{_MOVE_TO_REMOVALS}
+"""
+_CLAIM: Final = """
+UPDATE removals SET claimed_until = now() + make_interval(secs => %(claim)s), tries = tries + 1
+WHERE id IN (
+  SELECT id FROM removals
+  WHERE {which} AND tier = ANY(%(tiers)s) AND (claimed_until IS NULL OR claimed_until < now())
+    AND NOT EXISTS (SELECT 1 FROM objects WHERE objects.tier = removals.tier AND objects.key = removals.key)
+  ORDER BY next_try_at LIMIT 16 FOR UPDATE SKIP LOCKED
+)
+RETURNING id, tier, key, unfinished, tries
+"""
+_OF_RUN: Final = "generation_id = %(generation_id)s AND run = %(run)s"
+_OF_IDS: Final = "object_id = ANY(%(ids)s)"
+_STILL_THERE: Final = "seen_gone_at IS NULL"
+_CLAIM_DUE: Final = _CLAIM.format(which="next_try_at <= now()")
+_CLAIM_OF_RUN: Final = _CLAIM.format(which=f"{_OF_RUN} AND {_STILL_THERE}")
+_CLAIM_OF_IDS: Final = _CLAIM.format(which=f"{_OF_IDS} AND {_STILL_THERE}")
+# A write that was broken off may still take effect: where one was, another look is taken a while later.
+_REMOVED: Final = """
+WITH seen AS (
+  UPDATE removals SET seen_gone_at = now(), claimed_until = NULL, tries = 0,
+    next_try_at = now() + make_interval(secs => 60)
+  WHERE id = ANY(%(ids)s) AND unfinished AND seen_gone_at IS NULL RETURNING id
+)
+DELETE FROM removals WHERE id = ANY(%(ids)s) AND (seen_gone_at IS NOT NULL OR NOT unfinished)
+"""
+_NOT_REMOVED: Final = """
+UPDATE removals SET claimed_until = NULL,
+  next_try_at = now() + make_interval(secs => least(300, power(2, least(tries, 9))))
+WHERE id = ANY(%(ids)s)
+"""
+_LEFT_OF_RUN: Final = f"""
+SELECT (SELECT count(*) FROM removals WHERE {_OF_RUN} AND {_STILL_THERE})
+  + (SELECT count(*) FROM uploads WHERE {_OF_RUN}) AS left_over
+"""
+_LEFT_OF_IDS: Final = (
+    f"SELECT count(*) AS left_over FROM removals WHERE {_OF_IDS} AND {_STILL_THERE}"
+)
+_PENDING: Final = f"SELECT count(*) AS pending FROM removals WHERE {_STILL_THERE}"
+_VOLUME: Final = """
+WITH first AS (INSERT INTO volume (id) VALUES (%(id)s) ON CONFLICT (the_only) DO NOTHING RETURNING id)
+SELECT id, true AS first FROM first UNION ALL SELECT id, false FROM volume LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A slot that is ours for now. `again`: an earlier attempt did not end properly."""
+
+    attempt: UUID
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one owner keeps."""
+
+    size_bytes: int
+    object_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalScope:
+    """Removals of one run, or of some objects."""
+
+    run: Run | None = None
+    ids: tuple[UUID, ...] = ()
+
+    def parameters(self) -> dict[str, Any]:
+        """For the statements that end in _OF_RUN and _OF_IDS."""
+        return _run_parameters(self.run) if self.run else {"ids": list(self.ids)}
+
+
+class Store:
+    """The service's rows. Every method is one transaction."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    # Objects
+
+    async def get(self, object_id: UUID) -> StoredObject | None:
+        """One committed object."""
+        async with self._pool.connection() as connection:
+            return await _object(connection, object_id)
+
+    async def get_many(self, object_ids: Iterable[UUID]) -> dict[UUID, StoredObject]:
+        """Those of the objects that are there."""
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=class_row(StoredObject))
+            await cursor.execute(_OBJECTS_BY_IDS, {"ids": list(object_ids)})
+            return {found.id: found for found in await cursor.fetchall()}
+
+    async def page(
+        self, owner_id: UUID | None, tier: Tier | None, after: UUID | None, count: int
+    ) -> list[StoredObject]:
+        """Up to `count` objects behind `after`, by id."""
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=class_row(StoredObject))
+            parameters = {"owner_id": owner_id, "tier": tier, "after": after, "count": count}
+            await cursor.execute(_OBJECTS_PAGE, parameters)
+            return await cursor.fetchall()
+
+    async def usage(self, owner_id: UUID) -> Usage:
+        """Bytes and number of an owner's works."""
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=class_row(Usage))
+            await cursor.execute(_USAGE, {"owner_id": owner_id})
+            found = await cursor.fetchone()
+            return found or Usage(0, 0)
+
+    # Transfers
+
+    async def begin(self, slot: Slot) -> StoredObject | Taken:
+        """Takes the slot, from an earlier attempt if need be; or gives the object that is already there.
+
+        Raises FailedPrecondition (STALE_LEASE, TOMBSTONED) and NotFound for a run of somebody else.
+        """
+        attempt = new_id()
+        async with self._pool.connection() as connection, connection.transaction():
+            if slot.run is not None:
+                await _see_run(connection, slot.run, slot.owner_id)
+                if (found := await _object(connection, slot.id)) is not None:
+                    return found
+            cursor = connection.cursor(row_factory=dict_row)
+            await cursor.execute(
+                _TAKE_SLOT, {**_slot_parameters(slot), "attempt": attempt, "alive": ALIVE_SECONDS}
+            )
+            row = await cursor.fetchone()
+            return Taken(attempt, bool(row and row["again"]))
+
+    async def aim(self, slot: Slot, attempt: UUID, tier: Tier, key: str) -> bool:
+        """Notes where the bytes will go, before the first of them does. False while old bytes there are being removed.
+
+        Raises FailedPrecondition when the slot is not the attempt's any more.
+        """
+        place = {"object_id": slot.id, "attempt": attempt, "tier": tier, "key": key}
+        async with self._pool.connection() as connection, connection.transaction():
+            cursor = await connection.execute(_AIM, place)
+            if await cursor.fetchone() is None:
+                raise await _why_lost(connection, slot)
+            cursor = await connection.execute(_BEING_REMOVED, place)
+            return await cursor.fetchone() is None
+
+    async def still_allowed(self, slot: Slot, attempt: UUID) -> None:
+        """Asked right before the bytes become visible. Raises FailedPrecondition (STALE_LEASE, TOMBSTONED)."""
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=dict_row)
+            await cursor.execute(_HOLDS, {"object_id": slot.id, "attempt": attempt})
+            row = await cursor.fetchone()
+            if row is None or row["tombstoned"]:
+                raise await _why_lost(connection, slot)
+
+    async def commit(
+        self, slot: Slot, attempt: UUID, received: Received, content_type: str
+    ) -> StoredObject:
+        """Makes the object exist. Raises FailedPrecondition (STALE_LEASE, TOMBSTONED)."""
+        parameters = {
+            **_slot_parameters(slot),
+            "attempt": attempt,
+            "owner_id": slot.owner_id,
+            "media_index": slot.media_index,
+            "size_bytes": received.size_bytes,
+            "sha256": received.sha256,
+            "content_type": content_type,
+        }
+        statement = _COMMIT_INPUT if slot.run is None else _COMMIT_WORK
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=class_row(StoredObject))
+            await cursor.execute(statement, parameters)
+            kept = await cursor.fetchone()
+            if kept is None:
+                raise await _why_lost(connection, slot)
+            return kept
+
+    async def abandon(
+        self, slot: Slot, attempt: UUID, aimed: tuple[Tier, str] | None, *, clean: bool
+    ) -> None:
+        """Leaves the slot, and has removed what the attempt (or one before it) may have left where it was `aimed`.
+
+        `clean`: nothing is left at the place the attempt aimed at.
+        """
+        async with self._pool.connection() as connection, connection.transaction():
+            cursor = await connection.execute(
+                _LEAVE_SLOT, {"object_id": slot.id, "attempt": attempt}
+            )
+            places = {aimed, *((Tier(tier), key) for tier, key in await cursor.fetchall() if key)}
+            for place in places - ({aimed} if clean else set()) - {None}:
+                tier, key = place or ("", "")
+                await connection.execute(
+                    _REMOVE_LEFTOVER, {**_slot_parameters(slot), "tier": tier, "key": key}
+                )
+
+    async def renew(self, attempts: Collection[UUID]) -> dict[UUID, bool]:
+        """Says that these attempts live. Those that still have their slots, and whether their run was tombstoned."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                _RENEW, {"attempts": list(attempts), "alive": ALIVE_SECONDS}
+            )
+            return dict(await cursor.fetchall())
+
+    async def expire(self, living: Collection[UUID]) -> int:
+        """Turns transfers that died, other than the `living`, into removals of what they may have left."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(_EXPIRE, {"attempts": list(living)})
+            return cursor.rowcount
+
+    # Removals
+
+    async def tombstone(self, run: Run, owner_id: UUID) -> int:
+        """Forbids the run's objects and turns those there into removals; gives their number.
+
+        Raises FailedPrecondition (STALE_LEASE) and NotFound for a run of somebody else.
+        """
+        async with self._pool.connection() as connection, connection.transaction():
+            await _see_run(connection, run, owner_id, tombstoned_is_fine=True)
+            await connection.execute(_TOMBSTONE, _run_parameters(run))
+            return (await connection.execute(_DELETE_OF_RUN, _run_parameters(run))).rowcount
+
+    async def delete(self, object_ids: Collection[UUID], owner_id: UUID | None) -> int:
+        """Turns objects into removals; only those of `owner_id` unless None. Gives their number."""
+        async with self._pool.connection() as connection:
+            parameters = {"ids": list(object_ids), "owner_id": owner_id}
+            return (await connection.execute(_DELETE_BY_IDS, parameters)).rowcount
+
+    async def claim_removals(
+        self, tiers: Collection[Tier], scope: RemovalScope | None
+    ) -> list[Removal]:
+        """Removals in these tiers that are ours for CLAIM_SECONDS: those of the scope, or those that are due."""
+        parameters: dict[str, Any] = {"tiers": list(tiers), "claim": CLAIM_SECONDS}
+        statement = _CLAIM_DUE
+        if scope is not None:
+            parameters |= scope.parameters()
+            statement = _CLAIM_OF_RUN if scope.run else _CLAIM_OF_IDS
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor(row_factory=class_row(Removal))
+            await cursor.execute(statement, parameters)
+            return await cursor.fetchall()
+
+    async def removed(self, done: Collection[int], failed: Collection[int]) -> None:
+        """Ends the claims: `done` are gone, `failed` are tried again later."""
+        async with self._pool.connection() as connection, connection.transaction():
+            if done:
+                await connection.execute(_REMOVED, {"ids": list(done)})
+            if failed:
+                await connection.execute(_NOT_REMOVED, {"ids": list(failed)})
+
+    async def left_over(self, scope: RemovalScope) -> int:
+        """How many of the scope's bytes are not gone yet; transfers under way count."""
+        statement = _LEFT_OF_RUN if scope.run else _LEFT_OF_IDS
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(statement, scope.parameters())
+            row = await cursor.fetchone()
+            return int(row[0]) if row else 0
+
+    async def pending_removals(self) -> int:
+        """How many removals there are in all."""
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(_PENDING)).fetchone()
+            return int(row[0]) if row else 0
+
+    # The local volume
+
+    async def agree_on_volume(self, found: UUID | None) -> tuple[UUID, bool] | None:
+        """The id of the one volume, which is `found` or new when there was none; and whether it was settled just now.
+
+        None when another replica is settling it at this moment.
+        """
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(_VOLUME, {"id": found or new_id()})
+            row = await cursor.fetchone()
+            return (row[0], row[1]) if row else None
+
+
+async def _object(connection: Connection, object_id: UUID) -> StoredObject | None:
+    cursor = connection.cursor(row_factory=class_row(StoredObject))
+    await cursor.execute(_OBJECT_BY_ID, {"id": object_id})
+    return await cursor.fetchone()
+
+
+async def _see_run(
+    connection: Connection, run: Run, owner_id: UUID, *, tombstoned_is_fine: bool = False
+) -> None:
+    cursor = connection.cursor(row_factory=dict_row)
+    await cursor.execute(_SEE_RUN, {**_run_parameters(run), "owner_id": owner_id})
+    row = await cursor.fetchone()
+    if row is None or row["owner_id"] != owner_id:
+        raise NotFound("There is no such generation.")
+    if row["lease_token"] > run.lease_token:
+        raise stale_lease()
+    if row["tombstoned"] and not tombstoned_is_fine:
+        raise tombstoned()
+
+
+async def _why_lost(connection: Connection, slot: Slot) -> ReelgateError:
+    if slot.run is not None:
+        cursor = connection.cursor(row_factory=dict_row)
+        await cursor.execute(
+            "SELECT tombstoned_at IS NOT NULL AS tombstoned FROM runs WHERE "
+            "generation_id = %(generation_id)s AND run = %(run)s",
+            _run_parameters(slot.run),
+        )
+        row = await cursor.fetchone()
+        if row is not None and row["tombstoned"]:
+            return tombstoned()
+    return stale_lease()
+
+
+def stale_lease() -> ReelgateError:
+    """Somebody with a newer right acts for this run."""
+    return FailedPrecondition("A later call acts for this generation.", reason="STALE_LEASE")
+
+
+def tombstoned() -> ReelgateError:
+    """Nothing of this run is kept any more."""
+    return FailedPrecondition(
+        "The generation was cancelled or deleted; nothing of it is kept.", reason="TOMBSTONED"
+    )
+
+
+def _run_parameters(run: Run) -> dict[str, Any]:
+    return {
+        "generation_id": run.generation_id,
+        "run": run.number,
+        "lease_token": run.lease_token,
+    }
+
+
+def _slot_parameters(slot: Slot) -> dict[str, Any]:
+    if slot.run is None:
+        run: dict[str, Any] = {"generation_id": None, "run": 0, "lease_token": 0}
+    else:
+        run = _run_parameters(slot.run)
+    return {"object_id": slot.id, **run}

@@ -1,0 +1,279 @@
+"""Every refusal has the status and the code of the contract."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from reelgate.common.v1 import media_pb2
+from reelgate.gateway.v1 import model_pb2
+from reelgate.quota.v1 import quota_pb2
+from reelgate.storage.v1 import storage_pb2
+from services.kernel.errors import (
+    Aborted,
+    AlreadyExists,
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ReelgateError,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+    Unimplemented,
+)
+from tests.contract.frontend_bff.conftest import Bff, token
+from tests.contract.frontend_bff.fakes import Backend
+from tests.contract.frontend_bff.messages import GENERATION
+
+_ONE = f"/api/v1/sora/generations/{GENERATION}"
+_GENERATE = ("POST", "/api/v1/sora/generate", "CreateGeneration")
+_SAVE = ("POST", f"{_ONE}/save", "SaveGeneration")
+_RETRY = ("POST", f"{_ONE}/retry", "RetryGeneration")
+_CANCEL = ("POST", f"{_ONE}/cancel", "CancelGeneration")
+_GET = ("GET", _ONE, "GetGeneration")
+_REGISTER = ("POST", "/api/v1/auth/register", "Register")
+
+Kind = type[ReelgateError]
+_TABLE: list[tuple[tuple[str, str, str], Kind, str, int, str]] = [
+    (_GENERATE, InvalidArgument, "UNKNOWN_MODEL", 400, "unknown_model"),
+    (_GENERATE, ResourceExhausted, "INSUFFICIENT_CREDITS", 402, "insufficient_credits"),
+    (_GENERATE, ResourceExhausted, "QUOTA_EXCEEDED", 429, "quota_exceeded"),
+    (
+        _GENERATE,
+        ResourceExhausted,
+        "CONCURRENCY_LIMIT_EXCEEDED",
+        429,
+        "concurrency_limit_exceeded",
+    ),
+    (_GENERATE, Unavailable, "NO_ACCOUNT", 503, "no_account"),
+    (_GENERATE, AlreadyExists, "IDEMPOTENCY_KEY_REUSED", 422, "idempotency_key_reused"),
+    (_GENERATE, Aborted, "IDEMPOTENCY_KEY_BUSY", 409, "idempotency_key_busy"),
+    (_GET, NotFound, "", 404, "not_found"),
+    (_GET, PermissionDenied, "", 403, "permission_denied"),
+    (_GET, DeadlineExceeded, "", 504, "deadline_exceeded"),
+    (_GET, Internal, "", 500, "internal"),
+    (_GET, Unauthenticated, "TOKEN_EXPIRED", 401, "token_expired"),
+    (_CANCEL, FailedPrecondition, "ALREADY_ENDED", 409, "already_ended"),
+    (_RETRY, FailedPrecondition, "CANNOT_RETRY", 409, "cannot_retry"),
+    (_RETRY, ResourceExhausted, "INSUFFICIENT_CREDITS", 402, "insufficient_credits"),
+    (_RETRY, Unimplemented, "", 501, "unimplemented"),
+    (_SAVE, FailedPrecondition, "NOT_UPSTREAM", 400, "not_upstream"),
+    (_SAVE, FailedPrecondition, "LINK_EXPIRED", 410, "link_expired"),
+    (_SAVE, ResourceExhausted, "QUOTA_EXCEEDED", 429, "quota_exceeded"),
+    (_SAVE, Aborted, "SOURCE_FAILED", 502, "source_failed"),
+    (_SAVE, Unavailable, "NO_TIER", 503, "storage_disabled"),
+    (_REGISTER, AlreadyExists, "EMAIL_TAKEN", 409, "email_taken"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "reason", "status", "code"), _TABLE)
+async def test_a_refusal_of_a_service_becomes_its_status(
+    bff: Bff,
+    backend: Backend,
+    call: tuple[str, str, str],
+    kind: Kind,
+    reason: str,
+    status: int,
+    code: str,
+) -> None:
+    method, path, rpc = call
+    backend.answers[rpc] = kind("What a person reads.", reason=reason or None)
+    body = {"model": "m", "prompt": "p", "email": "a@b.c", "password": "12345678"}
+    answer = await bff.call(
+        method, path, json=body if rpc in ("CreateGeneration", "Register") else None
+    )
+
+    assert answer.status == status
+    assert answer.content_type == "application/problem+json"
+    problem = await answer.json()
+    assert problem["status"] == status
+    assert problem["code"] == code
+    assert problem["type"] == f"urn:reelgate:problem:{code}"
+    assert problem["detail"] == "What a person reads."
+    assert problem["title"]
+    assert problem["request_id"] == answer.headers["X-Request-Id"]
+    assert "errors" not in problem
+    assert ("Retry-After" in answer.headers) == (status in (429, 503))
+    assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+
+
+async def test_a_field_that_a_service_refuses_is_named(bff: Bff, backend: Backend) -> None:
+    backend.answers["CreateGeneration"] = InvalidArgument("There is no such model.", field="model")
+    answer = await bff.call("POST", "/api/v1/sora/generate", json={"model": "m", "prompt": "p"})
+
+    assert (await answer.json())["errors"] == [
+        {"field": "model", "message": "There is no such model."}
+    ]
+
+
+async def test_a_retry_delay_is_passed_on_in_whole_seconds(bff: Bff, backend: Backend) -> None:
+    backend.answers["CreateGeneration"] = Aborted(
+        "Still under way.", reason="IDEMPOTENCY_KEY_BUSY", retry_after=0.2
+    )
+    answer = await bff.call("POST", "/api/v1/sora/generate", json={"model": "m", "prompt": "p"})
+
+    assert (answer.status, answer.headers["Retry-After"]) == (409, "1")
+
+
+async def test_an_unexpected_failure_below_says_nothing_about_itself(
+    bff: Bff, backend: Backend
+) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("a secret of the driver")
+
+    backend.answers["GetGeneration"] = broken
+    answer = await bff.call("GET", _ONE)
+
+    assert answer.status == 500
+    assert "secret" not in await answer.text()
+
+
+async def test_an_unexpected_failure_here_says_nothing_about_itself(
+    bff: Bff, backend: Backend
+) -> None:
+    # A number that this version does not know: nothing a caller could do about it.
+    backend.answers["ListModels"] = model_pb2.ListModelsResponse(
+        models=[model_pb2.Model(id="m", media_type=99)]  # type: ignore[arg-type]
+    )
+    answer = await bff.call("GET", "/api/v1/sora/models")
+
+    assert answer.status == 500
+    problem = await answer.json()
+    assert problem["code"] == "internal"
+    assert problem["request_id"] in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1/sora/quota", "/api/v1/sora/models", "/api/v1/sora/storage-status", _ONE],
+)
+async def test_a_service_that_is_down_is_503(
+    start: Callable[..., Awaitable[Bff]], path: str
+) -> None:
+    nobody = "127.0.0.1:1"
+    bff = await start(
+        REELGATE_GATEWAY_ADDRESS=nobody,
+        REELGATE_STORAGE_ADDRESS=nobody,
+        REELGATE_QUOTA_ADDRESS=nobody,
+    )
+    answer = await bff.call("GET", path)
+
+    assert answer.status == 503
+    assert answer.headers["Retry-After"]
+    assert "127.0.0.1" not in await answer.text()
+
+
+async def test_an_unknown_address_of_the_api_is_404(bff: Bff) -> None:
+    for path in ("/api", "/api/", "/api/v2", "/api/v1/keys", "/api/v1/sora/generations/"):
+        for method in ("GET", "POST", "DELETE", "OPTIONS"):
+            answer = await bff.call(method, path, headers={"Accept": "text/html"})
+
+            assert answer.status == 404, (method, path)
+            assert answer.content_type == "application/problem+json"
+            assert (await answer.json())["code"] == "not_found"
+            assert answer.headers["X-Request-Id"]
+
+
+async def test_a_method_that_an_address_does_not_know_is_405(bff: Bff) -> None:
+    answer = await bff.call("PATCH", _ONE)
+
+    assert answer.status == 405
+    assert (await answer.json())["code"] == "method_not_allowed"
+    assert answer.headers["Allow"] == "DELETE,GET,HEAD"
+
+
+async def test_a_request_id_crosses_into_the_services(bff: Bff, backend: Backend) -> None:
+    """J2."""
+    headers = {"Authorization": f"Bearer {token()}", "X-Request-Id": "from-a-proxy-1"}
+    answer = await bff.call("GET", _ONE, headers=headers)
+
+    assert answer.headers["X-Request-Id"] == "from-a-proxy-1"
+    assert (
+        next(one for one in backend.calls if one.method == "GetGeneration").request_id
+        == "from-a-proxy-1"
+    )
+
+
+async def test_a_request_id_that_could_do_harm_is_replaced(bff: Bff) -> None:
+    answer = await bff.call("GET", "/healthz", headers={"X-Request-Id": "a b<script>"})
+
+    assert answer.headers["X-Request-Id"] not in ("", "a b<script>")
+
+
+async def test_the_small_resources_answer(bff: Bff, backend: Backend) -> None:
+    """H2, G6: public settings, models, quota, storage status, health."""
+    backend.answers |= {
+        "GetPublicSettings": model_pb2.GetPublicSettingsResponse(
+            client_enabled=True, default_locale="en", version="0.1.0"
+        ),
+        "ListModels": model_pb2.ListModelsResponse(
+            models=[
+                model_pb2.Model(
+                    id="sora2-landscape-10s",
+                    family="sora2",
+                    name="Sora 2",
+                    media_type=media_pb2.MEDIA_TYPE_VIDEO,
+                    orientation="landscape",
+                    duration=Duration(seconds=10),
+                    credits=10,
+                    shutdown_time=Timestamp(seconds=1_760_000_000),
+                ),
+                model_pb2.Model(id="gpt-image", media_type=media_pb2.MEDIA_TYPE_IMAGE),
+            ]
+        ),
+        "GetQuota": quota_pb2.GetQuotaResponse(
+            quota=quota_pb2.Quota(
+                quota_bytes=-1,
+                used_bytes=5,
+                reserved_bytes=1,
+                available_bytes=-1,
+                source=quota_pb2.QUOTA_SOURCE_UNLIMITED,
+            )
+        ),
+        "GetStatus": storage_pb2.GetStatusResponse(s3_enabled=True, local_enabled=True),
+    }
+
+    async def get(path: str, headers: dict[str, str] | None = None) -> Any:
+        answer = await bff.call("GET", path, headers=headers)
+        assert answer.status == 200
+        return await answer.json()
+
+    assert await get("/api/v1/settings/public", {}) == {
+        "sora_client_enabled": True,
+        "registration_enabled": False,
+        "default_locale": "en",
+        "version": "0.1.0",
+    }
+    video, image = await get("/api/v1/sora/models")
+    assert video == {
+        "id": "sora2-landscape-10s",
+        "family": "sora2",
+        "name": "Sora 2",
+        "type": "video",
+        "orientation": "landscape",
+        "duration_seconds": 10.0,
+        "parameters": {},
+        "credits": 10,
+        "shutdown_date": "2025-10-09",
+    }
+    assert (image["orientation"], image["duration_seconds"]) == (None, None)
+    assert await get("/api/v1/sora/quota") == {
+        "quota_bytes": -1,
+        "used_bytes": 5,
+        "reserved_bytes": 1,
+        "available_bytes": -1,
+        "source": "unlimited",
+    }
+    assert await get("/api/v1/sora/storage-status") == {
+        "s3_enabled": True,
+        "s3_healthy": False,
+        "local_enabled": True,
+    }
+    assert await get("/healthz", {}) == {"status": "healthy"}
+    assert await get("/health", {}) == {"status": "healthy"}
+    assert await get("/readyz", {}) == {"status": "ready"}
