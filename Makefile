@@ -13,7 +13,7 @@ WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public $(WEB)/index.html $(WEB)/vi
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet --quiet
 # Not `npm ci`: it refuses a lock file without the optional packages of platforms that a registry does not carry.
 # This installs what the lock file says, checks its hashes and leaves it as it is.
-NPM_INSTALL := npm install --no-save --no-audit --no-fund --loglevel=error
+NPM_INSTALL := npm install --no-save --no-audit --no-fund --loglevel=error >/dev/null
 # Node comes from a Python package; npm and the scripts find it here.
 NODE_PATH_FIRST := PATH="$(CURDIR)/.venv/node:$$PATH"
 

@@ -26,7 +26,9 @@ _BY_REASON: Final[Mapping[str, tuple[int, str]]] = {
     "OBJECT_TOO_LARGE": (413, ""),
     "SOURCE_FAILED": (502, ""),
 }
+# When to come back, if the service did not say.
 _RETRY_AFTER_SECONDS: Final[Mapping[int, int]] = {429: 5, 503: 2}
+_RETRY_AFTER_SECONDS_BY_CODE: Final[Mapping[str, int]] = {"idempotency_key_busy": 1}
 
 
 class BadInput(InvalidArgument):
@@ -78,8 +80,9 @@ def response(
     if errors:
         problem["errors"] = list(errors)
     sent = dict(headers or {})
-    if status in _RETRY_AFTER_SECONDS:
-        sent.setdefault("Retry-After", str(_RETRY_AFTER_SECONDS[status]))
+    wait = _RETRY_AFTER_SECONDS_BY_CODE.get(code) or _RETRY_AFTER_SECONDS.get(status)
+    if wait:
+        sent.setdefault("Retry-After", str(wait))
     # Nothing about a refusal is worth keeping, and a cache must not hand it to somebody else.
     sent["Cache-Control"] = "no-store"
     return web.Response(

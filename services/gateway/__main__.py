@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from reelgate.gateway.v1 import generation_pb2_grpc
 from services.gateway.catalogue import Catalogue
 from services.gateway.clients import OwnTokens, QuotaClient, StorageClient
 from services.gateway.delivery import UpstreamReader
@@ -17,8 +16,7 @@ from services.gateway.identity import Identity
 from services.gateway.providers import DIALECTS
 from services.gateway.providers.port import Provider
 from services.gateway.seed import seed
-from services.gateway.servers import api_keys, identity, later, models
-from services.gateway.servers.generations import GenerationServicer
+from services.gateway.servers import api_keys, generations, identity, later, models
 from services.gateway.service import Generations
 from services.gateway.settings import ApiSettings, EdgeSettings, GatewaySettings, WorkerSettings
 from services.gateway.store.accounts import AccountStore
@@ -90,15 +88,12 @@ async def _api(settings: ApiSettings, runtime: Runtime) -> None:
         store = GenerationStore(rooms.pool)
         hub = WatchHub(store)
         work.start(hub.listen(settings.listen_url))
-        generations = Generations(
-            store, rooms.accounts, rooms.catalogue, rooms.storage, rooms.quota
-        )
+        service = Generations(store, rooms.accounts, rooms.catalogue, rooms.storage, rooms.quota)
         reader = UpstreamReader(store, rooms.accounts, rooms.providers, rooms.egress)
-        servicer = GenerationServicer(generations, hub, reader)
+        servicer = generations.GenerationServicer(service, hub, reader)
         who = Identity(people, rooms.signer, registration_enabled=settings.registration_enabled)
         server = make_server(Verifier(settings.jwks_file, "gateway"), _PUBLIC_METHODS)
-        generation_pb2_grpc.add_GenerationServiceServicer_to_server(servicer, server)
-        names = ["reelgate.gateway.v1.GenerationService"]
+        names = [*generations.add_to(server, servicer)]
         names += identity.add_to(server, who)
         names += api_keys.add_to(server, who)
         names += models.add_to(

@@ -29,6 +29,8 @@ from services.storage.tiers import Tiers
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _DIGEST_THREADS: Final = 4
+# It tells nothing that a page before log-in does not need for its content security policy.
+_PUBLIC_METHODS: Final = ("/reelgate.storage.v1.StorageService/GetStatus",)
 
 
 async def _migrate(settings: StorageSettings) -> None:
@@ -78,7 +80,7 @@ async def _serve(settings: StorageSettings, runtime: Runtime) -> None:
         work.start(cleanup.run())
         # Behind the server's drain: what it cut off has to clean up behind itself.
         stack.push_async_callback(running.stop_all)
-        server = make_server(Verifier(settings.jwks_file, "storage"))
+        server = make_server(Verifier(settings.jwks_file, "storage"), _PUBLIC_METHODS)
         add_servicers(server, service)
         async with serving(
             server,

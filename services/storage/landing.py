@@ -99,7 +99,7 @@ class Landing:
 
 
 async def _undisturbed(final: Coroutine[Any, Any, None]) -> None:
-    """Waits for a request that makes bytes visible, also when cancelled: it must not take effect after we cleaned up."""
+    """Waits for a request that makes bytes visible, also when cancelled: it must not take effect later."""
     task = asyncio.ensure_future(final)
     try:
         await asyncio.shield(task)

@@ -71,7 +71,7 @@ class _Stream:
         async with self._one_at_a_time:
             if not self.response.prepared:
                 await self.response.prepare(self._request)
-                await self.response.write(b"retry: 2000\n\n")
+                data = b"retry: 2000\n\n" + data
             await self.response.write(data)
 
     async def keep_alive(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 from uuid import UUID
 
+import grpc
 from google.protobuf.json_format import MessageToDict
 
 from reelgate.gateway.v1 import generation_pb2, generation_pb2_grpc
@@ -182,6 +183,12 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
     async def ResolveGeneration(self, request: Any, context: Any) -> Any:
         """Comes with a later version."""
         raise Unimplemented("Deciding about unknown submits is not available in this version yet.")
+
+
+def add_to(server: grpc.aio.Server, servicer: GenerationServicer) -> tuple[str, ...]:
+    """Serves it; the full names of what is served."""
+    generation_pb2_grpc.add_GenerationServiceServicer_to_server(servicer, server)
+    return (generation_pb2.DESCRIPTOR.services_by_name["GenerationService"].full_name,)
 
 
 def _caller_id() -> UUID:

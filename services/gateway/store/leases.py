@@ -151,8 +151,8 @@ SELECT index, object_id, account_id, upstream_url, upstream_expires_at, tier, co
 FROM media WHERE generation_id = %s AND run = %s ORDER BY index
 """
 _KEPT: Final = """
-UPDATE media m SET object_id = %(object_id)s, tier = %(tier)s, content_type = %(content_type)s, size_bytes = %(size_bytes)s,
-    width = %(width)s, height = %(height)s, duration_seconds = %(duration_seconds)s
+UPDATE media m SET object_id = %(object_id)s, tier = %(tier)s, content_type = %(content_type)s,
+    size_bytes = %(size_bytes)s, width = %(width)s, height = %(height)s, duration_seconds = %(duration_seconds)s
 FROM generations g
 WHERE m.generation_id = %(id)s AND m.run = %(run)s AND m.index = %(index)s
     AND g.id = m.generation_id AND g.lease_token = %(token)s

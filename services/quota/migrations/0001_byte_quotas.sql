@@ -133,7 +133,7 @@ $$;
 CREATE FUNCTION admit(
     p_generation_id uuid, p_run integer, p_user_id uuid, p_reserve bigint, p_price bigint, p_fallback bigint
 ) RETURNS answer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     s standing := lock_or_make_subject(p_user_id, p_fallback);
     fits boolean := p_reserve <= room(s);
@@ -167,7 +167,7 @@ CREATE FUNCTION settle(
     p_generation_id uuid, p_run integer, p_lease_token bigint, p_owner_id uuid,
     p_stored bigint, p_outcome text, p_fallback bigint
 ) RETURNS answer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     s standing;
     r reservations;
@@ -211,7 +211,7 @@ $$;
 CREATE FUNCTION release(
     p_generation_id uuid, p_run integer, p_lease_token bigint, p_owner_id uuid, p_fallback bigint
 ) RETURNS answer
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     s standing;
     r reservations;

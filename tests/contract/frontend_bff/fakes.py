@@ -73,6 +73,10 @@ class Backend:
         """The requests that `method` got."""
         return [call.request for call in self.calls if call.method == method]
 
+    def subjects(self, method: str) -> list[str]:
+        """For whom `method` was called."""
+        return [call.subject for call in self.calls if call.method == method]
+
     def add_to(self, server: grpc.aio.Server) -> None:
         """Makes `server` offer every service."""
         for module, name, add in _SERVICES:

@@ -49,7 +49,7 @@ async def test_a_work_is_asked_for_and_the_answer_says_where_to_look(
     assert (asked.model, asked.prompt, asked.count) == ("sora2-landscape-10s", "a lighthouse", 0)
     assert not asked.HasField("duration")
     assert not asked.HasField("parameters")
-    assert backend.calls[-1].subject == USER
+    assert backend.subjects("CreateGeneration") == [USER]
 
 
 async def test_every_field_reaches_the_gateway(bff: Bff, backend: Backend) -> None:

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from reelgate.gateway.v1 import generation_pb2, identity_pb2
+from reelgate.storage.v1 import storage_pb2
 from services.kernel.errors import FailedPrecondition, ResourceExhausted, Unauthenticated
 from tests.contract.frontend_bff import messages
 from tests.contract.frontend_bff.conftest import Bff, token
@@ -115,7 +116,7 @@ async def test_a_browser_is_known_by_its_cookie(bff: Bff, backend: Backend) -> N
     answer = await bff.call("GET", "/api/v1/auth/me", headers=headers)
 
     assert await answer.json() == _PUBLIC_USER
-    assert backend.calls[-1].subject == USER
+    assert backend.subjects("GetMe") == [USER]
 
 
 async def test_a_bearer_token_wins_over_a_cookie(bff: Bff) -> None:
@@ -146,6 +147,16 @@ async def test_without_a_good_token_the_answer_is_401(
     assert answer.status == 401
     assert (await answer.json())["code"] == code
     assert "WWW-Authenticate" in answer.headers
+
+
+async def test_a_bad_token_is_401_even_where_the_service_asks_for_none(
+    bff: Bff, backend: Backend
+) -> None:
+    backend.answers["GetStatus"] = storage_pb2.GetStatusResponse()
+    headers = {"Authorization": "Bearer nonsense"}
+    answer = await bff.call("GET", "/api/v1/sora/storage-status", headers=headers)
+
+    assert answer.status == 401
 
 
 async def test_who_one_is_comes_before_what_one_sent(bff: Bff) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -26,10 +27,11 @@ def storage(
     postgres: Postgres, s3: S3Access, keys: Keys, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StorageProcess]:
     """A storage process with both tiers, shared: do not hurt it."""
+    name = f"storage_{uuid4().hex}"
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE shared_storage"))
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     directory = tmp_path_factory.mktemp("storage")
-    process = StorageProcess(directory, postgres.url("shared_storage"), keys, s3).start()
+    process = StorageProcess(directory, postgres.url(name), keys, s3).start()
     yield process
     assert process.stop() == 0
     assert "Traceback" not in process.log.read_text()

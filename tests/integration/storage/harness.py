@@ -146,6 +146,11 @@ class StorageProcess:
         if self._process is None or self._process.poll() is not None:
             return 0
         self._process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Waits for the end of the process; gives its exit code."""
+        assert self._process is not None
         try:
             return self._process.wait(20)
         except subprocess.TimeoutExpired:

@@ -30,11 +30,16 @@ _EXPIRED_SECONDS = 30.0
 
 @asynccontextmanager
 async def locked_run(process: StorageProcess, generation_id: str) -> AsyncIterator[None]:
-    """Holds the row of a run: nobody can commit for it meanwhile."""
+    """Holds the row of a run: nobody can commit for it meanwhile, and who tries is cut off at the end."""
     async with await psycopg.AsyncConnection.connect(process.database) as connection:
         statement = "SELECT 1 FROM runs WHERE generation_id = %s FOR UPDATE"
         await connection.execute(statement, (generation_id,))
         yield
+        # A dead client's statement would go on as soon as it gets the lock.
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
 
 
 async def lost(work: "asyncio.Task[storage_pb2.StoredObject]") -> None:
@@ -103,7 +108,7 @@ async def test_a_crash_between_complete_and_commit_that_nobody_repeats_is_cleane
     run = new_run()
     async with process.client() as client:
         kept = await client.ingest(source.serve(video(2000)))
-        url = source.serve(video(2000), pause_at=1000)
+        url = source.serve(video(2000), pause_at=1000, bytes_per_write=500)
         work = asyncio.create_task(client.ingest(url, run=run))
         await eventually(lambda: process.rows("SELECT count(*) FROM uploads") == [(1,)])
         async with locked_run(process, run.generation_id):
@@ -133,7 +138,7 @@ async def test_sigterm_lets_transfers_end_and_cuts_those_that_do_not(
         source.script(slow).go_on.set()
         assert (await ends).size_bytes == 20 * MIB
         await lost(cut)
-        assert await asyncio.to_thread(process.stop) == 0
+        assert await asyncio.to_thread(process.wait) == 0
     assert bucket.uploads() == []
     assert len(bucket.stored()) == 1
     assert "Traceback" not in process.log.read_text()

@@ -78,7 +78,8 @@ class Caller:
 class Gateway:
     """One server, its database, and everybody who may call."""
 
-    def __init__(self, channel: grpc.aio.Channel, pool: Pool, keys: Keys) -> None:
+    def __init__(self, address: str, channel: grpc.aio.Channel, pool: Pool, keys: Keys) -> None:
+        self.address = address
         self.channel = channel
         self.pool = pool
         self.keys = keys
@@ -143,5 +144,6 @@ async def gateway_api(
         port = await stack.enter_async_context(
             serving(server, "127.0.0.1:0", names, drain_seconds=1)
         )
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
-        yield Gateway(channel, pool, keys)
+        address = f"127.0.0.1:{port}"
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
+        yield Gateway(address, channel, pool, keys)

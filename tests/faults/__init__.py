@@ -1,0 +1,1 @@
+"""Reliability: what holds while parts of the product die, hang or lie."""
