@@ -11,6 +11,8 @@ PROTOS := $(shell find protos/reelgate -name '*.proto' 2>/dev/null | LC_ALL=C so
 WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public $(WEB)/index.html $(WEB)/vite.config.ts \
 	$(WEB)/tsconfig.json -type f 2>/dev/null)
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet --quiet
+# Every folder of tests/bench that can be run.
+BENCH := $(notdir $(patsubst %/,%,$(dir $(wildcard tests/bench/*/__main__.py))))
 # Not `npm ci`: it refuses a lock file without the optional packages of platforms that a registry does not carry.
 # This installs what the lock file says, checks its hashes and leaves it as it is.
 NPM_INSTALL := npm install --no-save --no-audit --no-fund --loglevel=error >/dev/null
@@ -48,12 +50,12 @@ check: .venv/.stamp-dev protos/gen/.stamp $(WEB)/node_modules/.package-lock.json
 	cd $(WEB) && $(NODE_PATH_FIRST) npm run check --silent
 
 .PHONY: bench
-bench: .venv/.stamp-dev protos/gen/.stamp $(WEB)/dist/index.html  ## Measure (ARGS="name" picks one), and write tests/bench/REPORT.md
-	@.venv/bin/python -m tests.bench $(ARGS)
+bench: .venv/.stamp-dev protos/gen/.stamp $(WEB)/dist/index.html  ## Measure, ours and others side by side (BENCH=quota picks one)
+	@for one in $(BENCH); do echo "Measuring $$one…"; .venv/bin/python -m "tests.bench.$$one" $(ARGS) || exit 1; done
 
 .PHONY: faults
-faults: .venv/.stamp-dev protos/gen/.stamp  ## Kill, cut and overload for as long as you like, and write tests/faults/REPORT.md
-	@.venv/bin/python -m tests.faults $(ARGS)
+faults: .venv/.stamp-dev protos/gen/.stamp $(WEB)/dist/index.html  ## Kill each service at each step, take S3 away, lose answers
+	@.venv/bin/pytest tests/faults $(ARGS)
 
 .PHONY: protos
 protos: protos/gen/.stamp  ## Generate Python from the protocol definitions

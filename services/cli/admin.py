@@ -1,7 +1,5 @@
 """`reelgate admin`: makes administrators and gives users new passwords."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import getpass
@@ -100,7 +98,9 @@ async def _reset_password(channel: grpc.aio.Channel, email: str, password: str) 
     return f"{user.email} has a new password; all sessions have ended."
 
 
-async def _find(stub: identity_pb2_grpc.IdentityServiceAsyncStub, email: str) -> identity_pb2.User:
+async def _find(
+    stub: "identity_pb2_grpc.IdentityServiceAsyncStub", email: str
+) -> identity_pb2.User:
     request = identity_pb2.ListUsersRequest(query=email.strip().lower(), page_size=_PAGE)
     while True:
         with rpc_errors():

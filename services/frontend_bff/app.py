@@ -40,7 +40,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> AsyncIterator[in
         app = make_app(settings, clients, origins, stopping)
         # A reader that hangs up ends what was done for him alone; see `_to_its_end` for the rest.
         runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=_DRAIN_SECONDS
+            app,
+            access_log=None,
+            logger=observation.SERVER_LOG,
+            handler_cancellation=True,
+            shutdown_timeout=_DRAIN_SECONDS,
         )
         await runner.setup()
         host, _, port = settings.listen.rpartition(":")

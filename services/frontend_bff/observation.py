@@ -1,12 +1,13 @@
 """Each request has an id, a line in the log, and a place in the metrics."""
 
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from aiohttp import web
+from aiohttp import http_exceptions, web
 from prometheus_client import Histogram
 
 from services.kernel import context
@@ -24,6 +25,18 @@ HTTP_SERVED_SECONDS: Final = Histogram(
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _HUNG_UP: Final = 499
+
+
+def _quotes_the_request(record: logging.LogRecord) -> bool:
+    return record.exc_info is not None and isinstance(
+        record.exc_info[1], http_exceptions.BadHttpMessage
+    )
+
+
+# For the server itself. What is no HTTP it answers with 400 before any route is known; its message quotes bytes
+# of the request, among which may be a token.
+SERVER_LOG: Final = logging.getLogger(f"{__name__}.server")
+SERVER_LOG.addFilter(lambda record: not _quotes_the_request(record))
 
 
 @web.middleware

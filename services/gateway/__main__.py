@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from services.gateway.catalogue import Catalogue
-from services.gateway.clients import OwnTokens, QuotaClient, StorageClient
+from services.gateway.clients import (
+    QUOTA_CONTRACT,
+    STORAGE_CONTRACT,
+    OwnTokens,
+    QuotaClient,
+    StorageClient,
+)
 from services.gateway.delivery import UpstreamReader
 from services.gateway.edge import app as edge_app
 from services.gateway.identity import Identity
@@ -67,8 +73,12 @@ async def _open(settings: GatewaySettings) -> AsyncIterator[Rooms]:
         # Kept connections could break just as a submit is sent, and nobody could tell whether it arrived.
         policy = Policy(private=parse_origins(settings.private_origins))
         egress = await stack.enter_async_context(Egress(policy, keepalive_seconds=0))
-        storage = await stack.enter_async_context(make_channel(settings.storage_address))
-        quota = await stack.enter_async_context(make_channel(settings.quota_address))
+        storage = await stack.enter_async_context(
+            make_channel(settings.storage_address, STORAGE_CONTRACT)
+        )
+        quota = await stack.enter_async_context(
+            make_channel(settings.quota_address, QUOTA_CONTRACT)
+        )
         yield Rooms(
             pool=pool,
             signer=signer,

@@ -1,7 +1,8 @@
 """Storage and quota as the gateway calls them: plain arguments in, frozen dataclasses and ReelgateErrors out."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -14,8 +15,12 @@ from reelgate.quota.v1 import quota_pb2, quota_pb2_grpc
 from reelgate.storage.v1 import storage_pb2, storage_pb2_grpc
 from services.gateway.generations import Generation, Tier
 from services.gateway.providers.port import Source
+from services.kernel.errors import Unavailable
 from services.kernel.status import rpc_errors
 from services.kernel.tokens import Signer
+
+STORAGE_CONTRACT: Final = storage_pb2.DESCRIPTOR
+QUOTA_CONTRACT: Final = quota_pb2.DESCRIPTOR
 
 _TOKEN_SECONDS: Final = 300
 _TOKEN_REUSE_SECONDS: Final = 120
@@ -116,21 +121,24 @@ class StorageClient:
                 call.cancel()
 
     async def tombstone(self, generation: Generation, token: int) -> None:
-        """Deletes what the run left, and forbids more. Raises Unavailable while bytes are still there."""
+        """Deletes what the run left, and forbids more.
+
+        Bytes that can not be deleted now (S3 is away) are storage's to delete when they can: it has it in writing.
+        """
         request = storage_pb2.TombstoneRequest(
             run=_run(generation, token), owner_id=str(generation.user_id)
         )
-        with rpc_errors():
+        with _removal_may_wait(), rpc_errors():
             await self._stub.Tombstone(
                 request, metadata=self._tokens.metadata(generation.user_id, "storage")
             )
 
     async def delete(self, owner: UUID, object_ids: Sequence[UUID]) -> None:
-        """Deletes objects. Raises Unavailable while bytes are still there."""
+        """Deletes objects, now or as soon as their tier is reachable."""
         request = storage_pb2.DeleteObjectsRequest(
             object_ids=[str(object_id) for object_id in object_ids]
         )
-        with rpc_errors():
+        with _removal_may_wait(), rpc_errors():
             await self._stub.DeleteObjects(
                 request, metadata=self._tokens.metadata(owner, "storage")
             )
@@ -198,6 +206,15 @@ class QuotaClient:
             await self._stub.Release(
                 request, metadata=self._tokens.metadata(generation.user_id, "quota")
             )
+
+
+@contextmanager
+def _removal_may_wait() -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:
+        if error.reason != "REMOVAL_PENDING":
+            raise
 
 
 def _run(generation: Generation, token: int) -> run_pb2.Run:

@@ -3,19 +3,28 @@
 The channel is wrapped, not intercepted: grpc.aio's client interceptors start one more task for each call.
 """
 
+import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 import grpc
-from prometheus_client import Counter
+from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 
 from services.kernel import context as call_context
 from services.kernel.metrics import RPC_SENT_TOTAL
 
 DEFAULT_LIMIT_SECONDS: Final = 20.0
 
-_SERVICE_CONFIG: Final = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+# Only what never reached a handler is repeated: whatever a handler answers forbids it (see `status.to_trailer`).
+_RETRY_POLICY: Final = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
 
 CHANNEL_OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 20_000),
@@ -23,7 +32,6 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
-    ("grpc.service_config", _SERVICE_CONFIG),
     # Our services are reached directly: an `http_proxy` in the environment is meant for others.
     ("grpc.enable_http_proxy", 0),
     # A peer that was killed is back within seconds: do not wait the default of up to two minutes.
@@ -35,25 +43,41 @@ CHANNEL_OPTIONS: Final = (
 _Metadata = tuple[tuple[str, str | bytes], ...]
 
 
-def make_channel(address: str) -> grpc.aio.Channel:
+def _service_config(services: Iterable[ServiceDescriptor]) -> str:
+    idempotent = [
+        {"service": service.full_name, "method": method.name}
+        for service in services
+        for method in service.methods
+        if method.GetOptions().idempotency_level != MethodOptions.IDEMPOTENCY_UNKNOWN
+    ]
+    methods = [{"name": idempotent, "retryPolicy": _RETRY_POLICY}] if idempotent else []
+    return json.dumps({"loadBalancingConfig": [{"round_robin": {}}], "methodConfig": methods})
+
+
+def make_channel(address: str, *contracts: FileDescriptor) -> grpc.aio.Channel:
     """A channel to `host:port`, to make stubs of; close it with `async with`.
 
+    Methods that the `contracts` declare idempotent are repeated for about a second when their peer is not there.
+
     A unary call ends after 20 s or its own `timeout`, and never later than the call being served. A stream
-    has no time limit but its own `timeout`. Cancelling the task that waits for a call cancels the call.
+    has no time limit but its own `timeout`. Cancelling the task that waits for a call cancels the call, and so
+    does leaving the loop that reads it.
     """
-    return _Channel(grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS))
+    services = [service for contract in contracts for service in contract.services_by_name.values()]
+    options = (*CHANNEL_OPTIONS, ("grpc.service_config", _service_config(services)))
+    return _Channel(grpc.aio.insecure_channel(address, options=options))
 
 
 class _Method:
     """One method of a stub, of any shape."""
 
-    __slots__ = ("_call", "_limited", "_name", "_sent")
+    __slots__ = ("_call", "_sent", "_streams_in", "_streams_out")
 
-    def __init__(self, call: Any, name: str, *, limited: bool) -> None:
+    def __init__(self, call: Any, name: str, *, streams_in: bool, streams_out: bool) -> None:
         self._call = call
-        self._name = name
-        self._limited = limited
-        self._sent: dict[grpc.StatusCode, Counter] = {}
+        self._streams_in = streams_in
+        self._streams_out = streams_out
+        self._sent = RPC_SENT_TOTAL.labels(name)
 
     def __call__(
         self,
@@ -62,18 +86,46 @@ class _Method:
         metadata: Iterable[tuple[str, str | bytes]] | None = None,
         **options: Any,
     ) -> Any:
-        if self._limited:
+        self._sent.inc()
+        if not (self._streams_in or self._streams_out):
             timeout = call_context.seconds_left(timeout or DEFAULT_LIMIT_SECONDS)
+        # No done callback is added: it would make the call refer to itself, garbage for the collector.
         call = self._call(*request, timeout=timeout, metadata=_carried(metadata), **options)
-        call.add_done_callback(self._count)
-        return call
+        return _Responses(call) if self._streams_out else call
 
-    def _count(self, call: grpc.aio.Call) -> None:
-        code = _code_of(call)
-        sent = self._sent.get(code)
-        if sent is None:
-            sent = self._sent[code] = RPC_SENT_TOTAL.labels(self._name, code.name)
-        sent.inc()
+
+class _Responses:
+    """A call that streams its answer; cancelled as soon as its reader is, or leaves the loop.
+
+    grpc.aio alone keeps it going when the reader is cancelled just when the request has gone out, and, when the
+    reader leaves the loop, until the garbage collector comes by.
+    """
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._messages = _messages(call)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._messages
+
+    async def read(self) -> Any:
+        """The next message, or `grpc.aio.EOF`."""
+        try:
+            return await self._call.read()
+        except asyncio.CancelledError:
+            self._call.cancel()
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+
+async def _messages(call: Any) -> AsyncIterator[Any]:
+    try:
+        async for message in call:
+            yield message
+    finally:
+        call.cancel()
 
 
 def _carried(metadata: Iterable[tuple[str, str | bytes]] | None) -> _Metadata:
@@ -86,18 +138,6 @@ def _carried(metadata: Iterable[tuple[str, str | bytes]] | None) -> _Metadata:
     return given
 
 
-def _code_of(finished: grpc.aio.Call) -> grpc.StatusCode:
-    # code() is a coroutine because a call may still go on; that of a finished one ends at its first step.
-    coroutine = finished.code()
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        code: grpc.StatusCode = end.value
-        return code
-    coroutine.close()
-    return grpc.StatusCode.UNKNOWN
-
-
 class _Channel(grpc.aio.Channel):
     """A channel whose methods are wrapped; everything else is the wrapped channel's."""
 
@@ -105,16 +145,20 @@ class _Channel(grpc.aio.Channel):
         self._inner = inner
 
     def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return _Method(self._inner.unary_unary(method, *args, **kwargs), method, limited=True)
+        call = self._inner.unary_unary(method, *args, **kwargs)
+        return _Method(call, method, streams_in=False, streams_out=False)
 
     def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return _Method(self._inner.unary_stream(method, *args, **kwargs), method, limited=False)
+        call = self._inner.unary_stream(method, *args, **kwargs)
+        return _Method(call, method, streams_in=False, streams_out=True)
 
     def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return _Method(self._inner.stream_unary(method, *args, **kwargs), method, limited=False)
+        call = self._inner.stream_unary(method, *args, **kwargs)
+        return _Method(call, method, streams_in=True, streams_out=False)
 
     def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return _Method(self._inner.stream_stream(method, *args, **kwargs), method, limited=False)
+        call = self._inner.stream_stream(method, *args, **kwargs)
+        return _Method(call, method, streams_in=True, streams_out=True)
 
     async def close(self, grace: float | None = None) -> None:
         await self._inner.close(grace)

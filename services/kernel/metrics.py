@@ -30,9 +30,12 @@ RPC_SERVED_SECONDS: Final = Histogram(
 )
 RPC_IN_FLIGHT: Final = Gauge("reelgate_rpc_in_flight", "gRPC calls being served now", ("method",))
 RPC_SENT_TOTAL: Final = Counter(
-    "reelgate_rpc_sent_total",
-    "gRPC calls made to other services, by method and status code",
-    ("method", "code"),
+    "reelgate_rpc_sent_total", "gRPC calls made to other services, by method", ("method",)
+)
+RPC_FAILED_TOTAL: Final = Counter(
+    "reelgate_rpc_failed_total",
+    "gRPC calls to other services that ended with an error, by status code",
+    ("code",),
 )
 ERRORS_TOTAL: Final = Counter(
     "reelgate_unexpected_errors_total",

@@ -2,7 +2,7 @@
 
 import asyncio
 import select
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -95,11 +95,11 @@ async def connect(direct_url: str) -> Connection:
 
 async def listen(
     direct_url: str, channel: str, *, poll_seconds: float = 5.0
-) -> AsyncIterator[str | None]:
+) -> AsyncGenerator[str | None, None]:
     """Payloads notified on `channel`, for ever.
 
     None means "look for yourself": after each (re)connect and at least every `poll_seconds`, since a
-    notification is a hint that may be lost.
+    notification is a hint that may be lost. Close it (`contextlib.aclosing`) when it is left early.
     """
     while True:
         try:

@@ -9,6 +9,7 @@ from google.protobuf.any_pb2 import Any
 from google.rpc import error_details_pb2, status_pb2
 
 from services.kernel.errors import GRPC_CODE, Internal, ReelgateError, Unavailable, category
+from services.kernel.metrics import RPC_FAILED_TOTAL
 
 DOMAIN: Final = "reelgate"
 DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -23,7 +24,7 @@ _MESSAGE_LIMIT: Final = 300
 
 def to_trailer(
     error: ReelgateError,
-) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
+) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
     """Code, message and trailing metadata that say everything `error` says."""
     code = GRPC_CODE[category(error)]
     sentence = error.message
@@ -51,7 +52,12 @@ def to_trailer(
         retry.retry_delay.FromMilliseconds(int(error.retry_after * 1000))
         pack(retry)
     status = status_pb2.Status(code=code.value[0], message=sentence, details=details)
-    return code, sentence, ((DETAILS_KEY, status.SerializeToString()),)
+    # The second line tells the caller's channel not to repeat the call: it reached us, and this is the answer.
+    return (
+        code,
+        sentence,
+        ((DETAILS_KEY, status.SerializeToString()), ("grpc-retry-pushback-ms", "-1")),
+    )
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> ReelgateError:
@@ -91,10 +97,11 @@ def _from_status(kind: type[ReelgateError], status: status_pb2.Status) -> Reelga
 
 @contextmanager
 def rpc_errors() -> Iterator[None]:
-    """Wrap calls of a stub in this: what the other side raised is raised here."""
+    """Wrap calls of a stub in this: what the other side raised is raised here, and counted."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
+        RPC_FAILED_TOTAL.labels(error.code().name).inc()
         raise from_rpc_error(error) from None
 
 

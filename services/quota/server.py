@@ -1,6 +1,6 @@
 """gRPC ⇄ the service: nothing is decided here."""
-# Names, arguments and meaning of these methods are the contract's.
-# ruff: noqa: ARG002, D102, N802
+# What the methods mean is said in the contract.
+# ruff: noqa: D102
 
 from typing import Any, Final
 from uuid import UUID
@@ -8,8 +8,8 @@ from uuid import UUID
 import grpc
 
 from reelgate.common.v1 import run_pb2
-from reelgate.quota.v1 import credit_pb2, credit_pb2_grpc, quota_pb2, quota_pb2_grpc
-from services.kernel.errors import InvalidArgument, Unimplemented
+from reelgate.quota.v1 import credit_pb2_grpc, quota_pb2, quota_pb2_grpc
+from services.kernel.errors import InvalidArgument
 from services.kernel.ids import parse_id
 from services.quota.model import LimitTarget, Outcome, Quota, Run, Source, Usage
 from services.quota.service import QuotaService
@@ -33,7 +33,9 @@ _OUTCOME: Final = {
 def add_servicers(server: grpc.aio.Server, service: QuotaService) -> None:
     """Adds everything that reelgate.quota.v1 offers."""
     quota_pb2_grpc.add_QuotaServiceServicer_to_server(QuotaServicer(service), server)
-    credit_pb2_grpc.add_CreditServiceServicer_to_server(CreditServicer(), server)
+    # The contract of credits is there, the ledger is not yet: all of it answers UNIMPLEMENTED.
+    no_credits: Any = credit_pb2_grpc.CreditServiceServicer
+    credit_pb2_grpc.add_CreditServiceServicer_to_server(no_credits(), server)
 
 
 class QuotaServicer(quota_pb2_grpc.QuotaServiceServicer):
@@ -100,31 +102,6 @@ class QuotaServicer(quota_pb2_grpc.QuotaServiceServicer):
         return quota_pb2.ListUsageResponse(
             usages=map(_usage, usages), next_page_token="" if last is None else str(last)
         )
-
-
-class CreditServicer(credit_pb2_grpc.CreditServiceServicer):
-    """reelgate.quota.v1.CreditService: the contract is there, the ledger is not yet."""
-
-    async def GetCredits(self, request: credit_pb2.GetCreditsRequest, context: _Context) -> Any:
-        raise _no_credits()
-
-    async def GrantCredits(self, request: credit_pb2.GrantCreditsRequest, context: _Context) -> Any:
-        raise _no_credits()
-
-    async def SetPrices(self, request: credit_pb2.SetPricesRequest, context: _Context) -> Any:
-        raise _no_credits()
-
-    async def Quote(self, request: credit_pb2.QuoteRequest, context: _Context) -> Any:
-        raise _no_credits()
-
-    async def ListTransactions(
-        self, request: credit_pb2.ListTransactionsRequest, context: _Context
-    ) -> Any:
-        raise _no_credits()
-
-
-def _no_credits() -> Unimplemented:
-    return Unimplemented("Credits are not available in this version yet.")
 
 
 def _optional_id(text: str, field: str) -> UUID | None:

@@ -4,6 +4,7 @@ What decides lies in the database's functions (migrations/0001): there the limit
 while the user's row is locked, which no statement sent from here could do in one round trip.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -74,6 +75,8 @@ class Store:
     def __init__(self, pool: Pool, default_bytes: int = 0) -> None:
         self._pool = pool
         self._default_bytes = default_bytes
+        # Waiting here is much cheaper than waiting in the pool (a third of all time spent on a call).
+        self._turns = asyncio.Semaphore(pool.max_size)
 
     async def admit(
         self, run: Run, user_id: UUID, reserve_bytes: int, price_credits: int
@@ -116,7 +119,7 @@ class Store:
         )
 
     async def _decide(self, statement: str, values: Sequence[object]) -> Answer:
-        async with self._pool.connection() as connection:
+        async with self._turns, self._pool.connection() as connection:
             cursor = connection.cursor(row_factory=args_row(_answer))
             await cursor.execute(statement, values)
             return await _only(cursor)

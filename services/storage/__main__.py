@@ -18,23 +18,25 @@ from services.storage.blobs_local import LocalBlobs
 from services.storage.blobs_s3 import open_s3
 from services.storage.budget import Budget
 from services.storage.cleanup import Cleanup
+from services.storage.keeper import Keeper
 from services.storage.pipe import Pipe
 from services.storage.running import Running
-from services.storage.server import SERVICES, add_servicers
+from services.storage.server.servicers import SERVICES, add_servicers
 from services.storage.service import StorageService
 from services.storage.settings import StorageSettings
 from services.storage.source_url import Downloads
-from services.storage.store import Store
+from services.storage.store.removals import RemovalStore
+from services.storage.store.transfers import Store
 from services.storage.tiers import Tiers
 
-_MIGRATIONS: Final = Path(__file__).with_name("migrations")
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _DIGEST_THREADS: Final = 4
 # It tells nothing that a page before log-in does not need for its content security policy.
 _PUBLIC_METHODS: Final = ("/reelgate.storage.v1.StorageService/GetStatus",)
 
 
 async def _migrate(settings: StorageSettings) -> None:
-    await migrate((settings.direct_url or settings.database_url).get_secret_value(), _MIGRATIONS)
+    await migrate((settings.direct_url or settings.database_url).get_secret_value(), MIGRATIONS)
 
 
 async def _serve(settings: StorageSettings, runtime: Runtime) -> None:
@@ -51,18 +53,20 @@ async def _serve(settings: StorageSettings, runtime: Runtime) -> None:
             else None
         )
         threads = stack.enter_context(ThreadPoolExecutor(_DIGEST_THREADS, "digest"))
-        store = Store(pool)
+        store = Store(pool, lease_seconds=settings.transfer_lease_seconds)
+        removals = RemovalStore(pool)
         tiers = Tiers(s3, local, store)
-        running = Running(store)
-        cleanup = Cleanup(store, tiers, running)
+        running = Running(store, renew_seconds=settings.transfer_lease_seconds / 5)
+        cleanup = Cleanup(
+            store, removals, tiers, running, interval_seconds=settings.transfer_lease_seconds / 3
+        )
+        budget = Budget(settings.buffer_bytes, settings.part_bytes)
+        pipe = Pipe(budget, threads, parts_in_flight=settings.parts_in_flight)
         service = StorageService(
             store,
+            removals,
             tiers,
-            Pipe(
-                Budget(settings.buffer_bytes, settings.part_bytes),
-                threads,
-                parts_in_flight=settings.parts_in_flight,
-            ),
+            Keeper(store, tiers, pipe, running, cleanup),
             Downloads(
                 egress,
                 idle_seconds=settings.source_idle_seconds,

@@ -49,7 +49,7 @@ class Budget:
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled():
                     self._hand_on()  # it was our turn just as we went away
-                else:
+                elif turn in self._waiting:
                     self._waiting.remove(turn)
                 raise
         BUFFER_WAIT_SECONDS.observe(time.perf_counter() - begin)

@@ -10,12 +10,12 @@ from services.storage.measures import REMOVALS_PENDING, REMOVED_TOTAL
 from services.storage.objects import Removal, Tier
 from services.storage.ports import TierFailed
 from services.storage.running import Running
-from services.storage.store import RemovalScope, Store
+from services.storage.store.removals import RemovalScope, RemovalStore
+from services.storage.store.transfers import Store
 from services.storage.tiers import Tiers
 
 log = structlog.get_logger()
 
-_INTERVAL_SECONDS: Final = 5.0
 _AT_ONCE: Final = 8
 # With _AT_ONCE and the size of a claim it stays well below the claim's length.
 _ONE_SECONDS: Final = 20.0
@@ -26,8 +26,18 @@ _POLL_SECONDS: Final = 0.1
 class Cleanup:
     """Works off the removals."""
 
-    def __init__(self, store: Store, tiers: Tiers, running: Running) -> None:
+    def __init__(
+        self,
+        store: Store,
+        removals: RemovalStore,
+        tiers: Tiers,
+        running: Running,
+        *,
+        interval_seconds: float,
+    ) -> None:
+        self._interval_seconds = interval_seconds
         self._store = store
+        self._removals = removals
         self._tiers = tiers
         self._running = running
         self._wake = asyncio.Event()
@@ -44,7 +54,7 @@ class Cleanup:
             except Exception:
                 log.warning("cleanup_failed", exc_info=True)
             try:
-                async with asyncio.timeout(_INTERVAL_SECONDS):
+                async with asyncio.timeout(self._interval_seconds):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -55,9 +65,9 @@ class Cleanup:
             log.info("transfers_expired", count=count)
         # A tier that does not answer is left alone until it does.
         able = [tier for tier in Tier if self._tiers.is_healthy(tier)]
-        while claimed := await self._store.claim_removals(able, None):
+        while claimed := await self._removals.claim(able, None):
             await self._remove(claimed)
-        REMOVALS_PENDING.set(await self._store.pending_removals())
+        REMOVALS_PENDING.set(await self._removals.pending())
 
     async def remove_now(self, scope: RemovalScope) -> None:
         """Returns when the scope's bytes are gone.
@@ -68,9 +78,9 @@ class Cleanup:
         try:
             async with asyncio.timeout(_WAIT_SECONDS):
                 while True:
-                    claimed = await self._store.claim_removals(list(Tier), scope)
+                    claimed = await self._removals.claim(list(Tier), scope)
                     failed = not await self._remove(claimed)
-                    if failed or not await self._store.left_over(scope):
+                    if failed or not await self._removals.left_over(scope):
                         break
                     if not claimed:
                         await asyncio.sleep(_POLL_SECONDS)
@@ -116,5 +126,5 @@ class Cleanup:
                     group.create_task(remove(one))
         finally:
             failed = [one.id for one in removals if one.id not in done]
-            await asyncio.shield(self._store.removed(done, failed))
+            await asyncio.shield(self._removals.removed(done, failed))
         return not failed

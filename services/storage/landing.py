@@ -11,7 +11,7 @@ from services.storage.measures import PARTS_TOTAL, STORED_BYTES_TOTAL
 from services.storage.objects import Slot, StoredObject, Tier
 from services.storage.ports import Blobs, Part, Place, Received, TierFailed, Writer
 from services.storage.sniff import sniff
-from services.storage.store import Store, Taken
+from services.storage.store.transfers import Store, Taken
 
 log = structlog.get_logger()
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -12,11 +11,10 @@ import structlog
 from services.kernel.errors import ReelgateError, Unavailable
 from services.storage.measures import TRANSFERS_RUNNING
 from services.storage.objects import Slot
-from services.storage.store import Store, stale_lease, tombstoned
+from services.storage.store.runs import stale_lease, tombstoned
+from services.storage.store.transfers import Store
 
 log = structlog.get_logger()
-
-_RENEW_SECONDS: Final = 3.0
 
 
 class Transfer:
@@ -39,8 +37,9 @@ class Transfer:
 class Running:
     """All transfers under way here."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, renew_seconds: float) -> None:
         self._store = store
+        self._renew_seconds = renew_seconds
         self._transfers: set[Transfer] = set()
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
@@ -109,7 +108,7 @@ class Running:
     async def keep_alive(self) -> None:
         """Renews the claims of all transfers, for ever; ends those that lost theirs."""
         while True:
-            await asyncio.sleep(_RENEW_SECONDS)
+            await asyncio.sleep(self._renew_seconds)
             held = {one.attempt: one for one in self._transfers if one.attempt is not None}
             if not held:
                 continue

@@ -1,7 +1,5 @@
 """The rules of storage: who may do what, which tier takes the bytes, and what happens when one does not."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -17,25 +15,23 @@ from services.kernel.errors import (
     NotFound,
     OutOfRange,
     PermissionDenied,
-    ReelgateError,
     Unavailable,
 )
 from services.storage.cleanup import Cleanup
-from services.storage.landing import Landing
-from services.storage.measures import SENT_BYTES_TOTAL, TRANSFER_SECONDS
+from services.storage.keeper import Keeper
+from services.storage.measures import SENT_BYTES_TOTAL
 from services.storage.objects import Link, Progress, Run, Slot, SourceLink, StoredObject, Tier
-from services.storage.pipe import Pipe
-from services.storage.ports import Source, TierFailed
+from services.storage.ports import TierFailed
 from services.storage.running import Running
 from services.storage.source_stream import StreamSource
 from services.storage.source_url import Downloads
-from services.storage.store import RemovalScope, Store, Taken, Usage
+from services.storage.store.removals import RemovalScope, RemovalStore
+from services.storage.store.transfers import Store, Usage
 from services.storage.tiers import Tiers
 
 log = structlog.get_logger()
 
 MAX_IDS: Final = 400
-_LEAVE_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +60,9 @@ class StorageService:
     def __init__(
         self,
         store: Store,
+        removals: RemovalStore,
         tiers: Tiers,
-        pipe: Pipe,
+        keeper: Keeper,
         downloads: Downloads,
         running: Running,
         cleanup: Cleanup,
@@ -74,8 +71,9 @@ class StorageService:
         spool: Path | None,
     ) -> None:
         self._store = store
+        self._removals = removals
         self._tiers = tiers
-        self._pipe = pipe
+        self._keeper = keeper
         self._downloads = downloads
         self._running = running
         self._cleanup = cleanup
@@ -91,7 +89,7 @@ class StorageService:
         _require_service_for(slot.owner_id)
         source = self._downloads.source(link)
         limit = min(max_bytes or self._max_object_bytes, self._max_object_bytes)
-        return await self._keep("ingest", slot, source, limit, progress)
+        return await self._keeper.keep("ingest", slot, source, limit, progress)
 
     def stream_source(self, chunks: AsyncIterator[bytes], size_bytes: int) -> StreamSource:
         """A source for `upload`; spooled only where another tier could take over."""
@@ -104,96 +102,7 @@ class StorageService:
             _require_service_for(slot.owner_id)
         elif slot.owner_id != UUID(caller().subject):
             raise PermissionDenied("Files are uploaded for oneself only.")
-        return await self._keep("upload", slot, source, self._max_object_bytes, Progress())
-
-    async def _keep(
-        self, kind: str, slot: Slot, source: Source, limit: int, progress: Progress
-    ) -> StoredObject:
-        begin = time.perf_counter()
-        result = "CANCELLED"
-        try:
-            async with self._running.transfer(slot) as transfer:
-                async with self._running.turn(transfer):
-                    taken = await self._store.begin(slot)
-                    if isinstance(taken, StoredObject):
-                        result = "ALREADY_KEPT"
-                        return taken
-                    transfer.attempt = taken.attempt
-                kept = await self._in_some_tier(slot, taken, source, limit, progress)
-                result = "KEPT"
-                log.info(
-                    "object_kept",
-                    object_id=str(kept.id),
-                    source=source.name,
-                    tier=kept.tier,
-                    size_bytes=kept.size_bytes,
-                    seconds=round(time.perf_counter() - begin, 3),
-                )
-                return kept
-        except ReelgateError as error:
-            result = error.reason
-            log.info(
-                "object_refused",
-                object_id=str(slot.id),
-                source=source.name,
-                reason=error.reason,
-                error=error.message,
-            )
-            raise
-        finally:
-            TRANSFER_SECONDS.labels(kind, result).observe(time.perf_counter() - begin)
-
-    async def _in_some_tier(
-        self, slot: Slot, taken: Taken, source: Source, limit: int, progress: Progress
-    ) -> StoredObject:
-        candidates = self._tiers.healthy()
-        for number, blobs in enumerate(candidates, start=1):
-            landing = Landing(self._store, blobs, slot, taken)
-            try:
-                received = await self._pipe.pour(source, landing, limit, progress)
-                return await landing.commit(received)
-            except BaseException as failure:
-                failed_over = isinstance(failure, TierFailed)
-                if isinstance(failure, TierFailed):
-                    self._tiers.report(failure)
-                more = number < len(candidates) and failed_over and _repeatable(source)
-                if not more:
-                    await self._leave(slot, taken, landing, failure)
-                if not failed_over:
-                    raise
-                if not more:
-                    break
-        else:
-            await self._store.abandon(slot, taken.attempt, None, clean=True)
-        raise Unavailable(
-            "Neither S3 nor the local disk takes files right now. Try again later.",
-            reason="NO_TIER",
-            retry_after=10,
-        )
-
-    async def _leave(
-        self, slot: Slot, taken: Taken, landing: Landing, failure: BaseException
-    ) -> None:
-        """Cleans up after a failed transfer, also while the task is being cancelled."""
-
-        async def leave() -> None:
-            clean = await landing.give_up(failure)
-            await self._store.abandon(slot, taken.attempt, landing.aimed, clean=clean)
-            if not clean:
-                self._cleanup.wake()
-
-        task = asyncio.ensure_future(leave())
-        try:
-            async with asyncio.timeout(_LEAVE_SECONDS):
-                await asyncio.shield(task)
-        except TimeoutError:
-            task.cancel()
-        except asyncio.CancelledError:
-            await asyncio.wait({task}, timeout=_LEAVE_SECONDS)
-            raise
-        except Exception:
-            # The slot ends by itself when it is not renewed, and what was left is removed then.
-            log.warning("transfer_not_left", object_id=str(slot.id), exc_info=True)
+        return await self._keeper.keep("upload", slot, source, self._max_object_bytes, Progress())
 
     # Bytes out
 
@@ -283,7 +192,7 @@ class StorageService:
     async def tombstone(self, run: Run, owner_id: UUID) -> int:
         """Forbids the objects of a run for good; returns the number of deleted ones when their bytes are gone."""
         _require_service_for(owner_id)
-        count = await self._store.tombstone(run, owner_id)
+        count = await self._removals.tombstone(run, owner_id)
         await self._running.stop_run(run.generation_id, run.number)
         await self._cleanup.remove_now(RemovalScope(run=run))
         return count
@@ -296,7 +205,7 @@ class StorageService:
         _require_few(object_ids)
         if not object_ids:
             return 0
-        count = await self._store.delete(object_ids, None if who.is_admin else UUID(who.subject))
+        count = await self._removals.delete(object_ids, None if who.is_admin else UUID(who.subject))
         await self._cleanup.remove_now(RemovalScope(ids=tuple(object_ids)))
         return count
 
@@ -310,10 +219,6 @@ async def _counted(chunks: AsyncIterator[bytes], length: int, tier: Tier) -> Asy
         yield chunk
     if left:
         raise TierFailed(tier, "broken", f"{left} bytes are missing")
-
-
-def _repeatable(source: Source) -> bool:
-    return not isinstance(source, StreamSource) or source.repeatable
 
 
 def _require_service_for(owner_id: UUID) -> None:

@@ -58,6 +58,9 @@ class StorageSettings(Settings):
     parts_in_flight: int = Field(
         validation_alias="REELGATE_STORAGE_PARTS_IN_FLIGHT", default=3, ge=1, le=16
     )
+    transfer_lease_seconds: float = Field(
+        validation_alias="REELGATE_STORAGE_TRANSFER_LEASE_SECONDS", default=15, ge=0.5
+    )
     max_object_bytes: int = Field(
         validation_alias="REELGATE_STORAGE_MAX_OBJECT_BYTES", default=10 * 1024 * _MIB, ge=1
     )

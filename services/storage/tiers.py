@@ -10,7 +10,7 @@ from services.storage.blobs_s3 import S3Blobs
 from services.storage.measures import TIER_FAILURES_TOTAL, TIER_HEALTHY
 from services.storage.objects import Tier
 from services.storage.ports import Blobs, TierFailed
-from services.storage.store import Store
+from services.storage.store.transfers import Store
 
 log = structlog.get_logger()
 

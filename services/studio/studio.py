@@ -143,6 +143,7 @@ class Studio:
             await self._pretend(job)
             self._end(job)
         elif plan.instant:
+            await self._pretend(job)
             await self.instant_video()
             self._end(job)
         else:

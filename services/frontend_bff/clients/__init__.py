@@ -4,12 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from reelgate.gateway.v1 import generation_pb2, identity_pb2, model_pb2
+from reelgate.quota.v1 import quota_pb2
+from reelgate.storage.v1 import storage_pb2
 from services.frontend_bff.clients.catalogue import CatalogueClient
 from services.frontend_bff.clients.generations import GenerationsClient
 from services.frontend_bff.clients.identity import IdentityClient
 from services.frontend_bff.clients.quota import QuotaClient
 from services.frontend_bff.clients.storage import StorageClient
 from services.kernel.grpc_client import make_channel
+
+_GATEWAY_CONTRACTS = (generation_pb2.DESCRIPTOR, identity_pb2.DESCRIPTOR, model_pb2.DESCRIPTOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +32,9 @@ class Clients:
 async def open_clients(gateway: str, storage: str, quota: str) -> AsyncIterator[Clients]:
     """Three channels, to `host:port` each, closed at the end of the block."""
     async with (
-        make_channel(gateway) as to_gateway,
-        make_channel(storage) as to_storage,
-        make_channel(quota) as to_quota,
+        make_channel(gateway, *_GATEWAY_CONTRACTS) as to_gateway,
+        make_channel(storage, storage_pb2.DESCRIPTOR) as to_storage,
+        make_channel(quota, quota_pb2.DESCRIPTOR) as to_quota,
     ):
         yield Clients(
             IdentityClient(to_gateway),

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from reelgate.common.v1 import media_pb2
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -25,3 +27,10 @@ class Download:
     length: int
     file_name: str
     chunks: AsyncIterator[bytes] = field(repr=False)
+
+
+def byte_range(span: Span) -> media_pb2.ByteRange | None:
+    """The message; None for the whole, which even a medium of no bytes has."""
+    if span == WHOLE:
+        return None
+    return media_pb2.ByteRange(offset=span.offset, length=span.length)

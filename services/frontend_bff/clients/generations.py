@@ -8,10 +8,9 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
 
-from reelgate.common.v1 import media_pb2
 from reelgate.gateway.v1 import generation_pb2, generation_pb2_grpc
 from services.frontend_bff.clients import records
-from services.frontend_bff.clients.downloads import Download, Span
+from services.frontend_bff.clients.downloads import Download, Span, byte_range
 from services.frontend_bff.schemas.answers import (
     DeletedGeneration,
     Generated,
@@ -160,7 +159,7 @@ class GenerationsClient:
         """Bytes of a result that lies at its upstream."""
         request = generation_pb2.DownloadMediaRequest(
             object_id=object_id,
-            range=media_pb2.ByteRange(offset=span.offset, length=span.length),
+            range=byte_range(span),
         )
         call = self._stub.DownloadMedia(request)
         messages = aiter(call)

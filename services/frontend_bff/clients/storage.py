@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import grpc
 
-from reelgate.common.v1 import media_pb2
 from reelgate.storage.v1 import storage_pb2, storage_pb2_grpc
-from services.frontend_bff.clients.downloads import Download, Span
+from services.frontend_bff.clients.downloads import Download, Span, byte_range
 from services.frontend_bff.schemas.answers import StorageStatus
 from services.kernel.errors import Internal, NotFound
 from services.kernel.status import rpc_errors
@@ -64,7 +63,7 @@ class StorageClient:
         """Bytes of an object."""
         request = storage_pb2.DownloadRequest(
             object_id=object_id,
-            range=media_pb2.ByteRange(offset=span.offset, length=span.length),
+            range=byte_range(span),
         )
         call = self._stub.Download(request)
         messages = aiter(call)

@@ -39,7 +39,7 @@ class Routes:
 
     async def models(self, request: web.Request) -> web.Response:
         """What the key may ask for (C1, C6)."""
-        key = await self._gate.pass_(request.headers.get("Authorization", ""))
+        key = await self._gate.key_of(request.headers.get("Authorization", ""))
         data: list[dict[str, Any]] = [
             {
                 "id": model.id,

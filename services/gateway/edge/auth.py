@@ -21,7 +21,7 @@ class KeyGate:
         # By digest: secrets do not lie around in memory.
         self._known: OrderedDict[bytes, tuple[KnownKey, float]] = OrderedDict()
 
-    async def pass_(self, authorization: str) -> KnownKey:
+    async def key_of(self, authorization: str) -> KnownKey:
         """The key in an Authorization header. Raises Unauthenticated (BAD_API_KEY)."""
         scheme, _, secret = authorization.partition(" ")
         secret = secret.strip()

@@ -3,7 +3,6 @@
 Everything is measured in turns within one run, so that a noisy machine disturbs all alike; medians count.
 """
 
-import asyncio
 import json
 import os
 import statistics
@@ -77,7 +76,9 @@ def servers(directory: Path) -> Iterator[Servers]:
             running(_python("services.quota", [], surroundings, quota, directory))
         )
         stack.enter_context(
-            running(_python("tests.bench.quota.empty_server", [empty], surroundings, empty, directory))
+            running(
+                _python("tests.bench.quota.empty_server", [empty], surroundings, empty, directory)
+            )
         )
         yield Servers(quota, psutil.Process(process.pid), empty, postgres.url(), users)
 

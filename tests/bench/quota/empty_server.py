@@ -6,20 +6,31 @@ from typing import Any
 
 import grpc
 import uvloop
-from reelgate.quota.v1 import quota_pb2, quota_pb2_grpc
+
+from reelgate.quota.v1.quota_pb2 import AdmitRequest, AdmitResponse, SettleRequest, SettleResponse
+
+_SERVICE = "reelgate.quota.v1.QuotaService"
 
 
-class Empty(quota_pb2_grpc.QuotaServiceServicer):
-    async def Admit(self, request: Any, context: Any) -> quota_pb2.AdmitResponse:  # noqa: N802
-        return quota_pb2.AdmitResponse()
+async def admit(request: AdmitRequest, context: Any) -> AdmitResponse:
+    return AdmitResponse()
 
-    async def Settle(self, request: Any, context: Any) -> quota_pb2.SettleResponse:  # noqa: N802
-        return quota_pb2.SettleResponse()
+
+async def settle(request: SettleRequest, context: Any) -> SettleResponse:
+    return SettleResponse()
 
 
 async def main(address: str) -> None:
+    methods: dict[str, Any] = {
+        "Admit": grpc.unary_unary_rpc_method_handler(
+            admit, AdmitRequest.FromString, AdmitResponse.SerializeToString
+        ),
+        "Settle": grpc.unary_unary_rpc_method_handler(
+            settle, SettleRequest.FromString, SettleResponse.SerializeToString
+        ),
+    }
     server = grpc.aio.server()
-    quota_pb2_grpc.add_QuotaServiceServicer_to_server(Empty(), server)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, methods),))
     server.add_insecure_port(address)
     await server.start()
     await asyncio.Event().wait()

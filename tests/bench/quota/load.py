@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
+
 from reelgate.common.v1.run_pb2 import Run
 from reelgate.quota.v1 import quota_pb2, quota_pb2_grpc
-
 from services.kernel.ids import new_id
 
 BYTES = 1000

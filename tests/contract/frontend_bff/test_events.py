@@ -133,14 +133,12 @@ async def test_a_stream_ends_with_its_token(bff: Bff, backend: Backend) -> None:
     await until(lambda: backend.cancelled == ["WatchGenerations"])
 
 
-async def test_a_watcher_that_hangs_up_is_given_up_within_a_second(
-    bff: Bff, backend: Backend
-) -> None:
+async def test_a_watcher_that_hangs_up_is_given_up_at_once(bff: Bff, backend: Backend) -> None:
     backend.answers["WatchGenerations"] = [messages.changed(5), asyncio.Event()]
     async with _listening(bff) as response:
         await response.content.readline()
         response.close()
-        await until(lambda: backend.cancelled == ["WatchGenerations"], 1.0)
+        await until(lambda: backend.cancelled == ["WatchGenerations"])
 
 
 async def test_streams_end_when_the_process_is_told_to_stop(bff: Bff, backend: Backend) -> None:
@@ -148,7 +146,7 @@ async def test_streams_end_when_the_process_is_told_to_stop(bff: Bff, backend: B
     async with _listening(bff) as response:
         await response.content.readline()
         bff.stopping.set()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             await response.read()
 
 

@@ -1,8 +1,10 @@
 """What every answer says to browsers: policies, ids, other origins."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from yarl import URL
 
 from reelgate.storage.v1 import storage_pb2
 from tests.contract.frontend_bff.conftest import Bff, until
@@ -65,6 +67,20 @@ async def test_the_policy_lets_the_page_show_what_links_point_to(
     assert "img-src 'self' blob: http://127.0.0.1:9000 https://cdn.example data:;" in policy
     assert "media-src 'self' blob: http://127.0.0.1:9000 https://cdn.example;" in policy
     assert "evil" not in policy
+
+
+async def test_what_is_no_http_is_400_and_is_not_quoted_in_the_log(
+    bff: Bff, caplog: pytest.LogCaptureFixture
+) -> None:
+    """J2."""
+    port = URL(bff.url).port
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nAuthorization Bearer secret\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.0 400")
+    assert "secret" not in caplog.text
 
 
 async def test_other_origins_may_not_call_unless_they_are_listed(bff: Bff) -> None:

@@ -126,7 +126,7 @@ async def test_a_caller_that_hangs_up_stops_what_was_for_him_alone(
     backend.answers["GetGeneration"] = [asyncio.Event()]
     await _hang_up(bff, backend, "GET", "GetGeneration")
 
-    await until(lambda: backend.cancelled == ["GetGeneration"], 1.0)
+    await until(lambda: backend.cancelled == ["GetGeneration"])
 
 
 async def _hang_up(bff: Bff, backend: Backend, method: str, rpc: str) -> None:

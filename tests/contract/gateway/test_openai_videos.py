@@ -194,7 +194,9 @@ async def test_b4_an_answer_that_says_nothing_is_ambiguous(
             await provider.find(_account(url), "ref")
 
 
-async def test_b7_strangers_get_neither_metadata_nor_an_idempotency_key(provider: OpenAIVideos) -> None:
+async def test_b7_strangers_get_neither_metadata_nor_an_idempotency_key(
+    provider: OpenAIVideos,
+) -> None:
     seen: list[tuple[dict[str, Any], str | None]] = []
 
     async def accept(request: web.Request) -> web.Response:
@@ -204,6 +206,9 @@ async def test_b7_strangers_get_neither_metadata_nor_an_idempotency_key(provider
     app = web.Application()
     app.router.add_post("/v1/videos", accept)
     async with _serving(app) as url:
-        assert await provider.submit(replace(_account(url), model_map={"sora-2": "wan"}), JOB) == "task"
+        assert (
+            await provider.submit(replace(_account(url), model_map={"sora-2": "wan"}), JOB)
+            == "task"
+        )
     expected = {"model": "wan", "prompt": "a paper boat", "seconds": "10", "size": "1280x720"}
     assert seen == [(expected, None)]

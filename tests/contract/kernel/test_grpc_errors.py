@@ -210,21 +210,24 @@ async def test_a_message_over_the_limit_is_refused_in_a_sentence(
         await stub.GetQuota(quota_pb2.GetQuotaRequest(user_id="x" * (5 << 20)))
 
 
-async def test_calls_are_counted_on_both_sides_by_method_and_code(
+async def test_calls_are_counted_on_both_sides(
     peer: Peer, channel: grpc.aio.Channel, call: Call
 ) -> None:
     method = next(name for name, one in SHAPES.items() if one is call)
 
-    def counted(code: str) -> tuple[float, float]:
-        served = count("reelgate_rpc_served_seconds_count", method=method, code=code)
-        return served, count("reelgate_rpc_sent_total", method=method, code=code)
+    def counted() -> tuple[float, ...]:
+        return (
+            count("reelgate_rpc_served_seconds_count", method=method, code="OK"),
+            count("reelgate_rpc_served_seconds_count", method=method, code="NOT_FOUND"),
+            count("reelgate_rpc_sent_total", method=method),
+            count("reelgate_rpc_failed_total", code="NOT_FOUND"),
+        )
 
-    good, bad = counted("OK"), counted("NOT_FOUND")
+    before = counted()
     await call(channel)
     peer.behave = raising(NotFound("No."))
     await raised(call, channel)
-    assert counted("OK") == (good[0] + 1, good[1] + 1)
-    assert counted("NOT_FOUND") == (bad[0] + 1, bad[1] + 1)
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [1, 1, 2, 1]
     assert count("reelgate_rpc_in_flight", method=method) == 0
 
 

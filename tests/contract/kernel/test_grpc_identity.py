@@ -73,7 +73,7 @@ async def test_a_token_that_is_expired_forged_or_for_somebody_else_is_refused(
             "EdDSA",
             headers={"kid": signer._kid},
         ),
-        "alg none": jwt.encode({**claims, "iss": "reelgate-gateway"}, None, "none"),
+        "alg none": jwt.encode({**claims, "iss": "reelgate-gateway"}, "", "none"),
         "unsigned": f"{good.rpartition('.')[0]}.",
         "other claims": f"{good.split('.')[0]}.{good.split('.')[1][:-2]}AA.{good.split('.')[2]}",
     }

@@ -92,9 +92,16 @@ async def test_the_gateway_acts_only_for_the_owner_its_token_names(
 
 
 async def test_nobody_is_let_in_without_a_token(client: Client) -> None:
+    request = storage_pb2.GetObjectRequest(object_id=str(uuid4()))
     for metadata in ((), client.metadata("nonsense")):
         with pytest.raises(Unauthenticated):
-            await unary(client.stub.GetStatus, storage_pb2.GetStatusRequest(), metadata)
+            await unary(client.stub.GetObject, request, metadata)
+
+
+async def test_the_status_is_open_to_everybody(client: Client) -> None:
+    """The page needs the origins of links for its policy before anyone has logged in."""
+    answer = await unary(client.stub.GetStatus, storage_pb2.GetStatusRequest(), ())
+    assert answer.s3_enabled
 
 
 @pytest.mark.parametrize("range_", [(100, 0), (101, 5), (5, -1)])

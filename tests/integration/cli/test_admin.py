@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.__main__ import main
+from services.kernel.errors import ReelgateError
 from services.kernel.migrations import migrate
 from services.kernel.tokens import Signer, generate_signing_key, public_jwks
 from tests.contract.gateway.identity.running import MIGRATIONS, Gateway, Keys, gateway_api
@@ -73,7 +74,7 @@ class Stack:
         async def login(gateway: Gateway) -> bool:
             try:
                 return bool((await gateway.login(email, password)).access_token)
-            except Exception:
+            except ReelgateError:
                 return False
 
         return asyncio.run_coroutine_threadsafe(login(self._gateway), self._loop).result(30)
@@ -290,17 +291,21 @@ def _at_a_terminal(stack: Stack, *typed: str) -> tuple[int, str]:
         },
     )
     os.close(slave)
-    screen = b""
-    waiting = [line.encode() for line in typed]
-    try:
-        while chunk := os.read(master, 4096):
-            screen += chunk
-            if waiting and screen.rstrip().endswith((b"New password:", b"The same again:")):
-                os.write(master, waiting.pop(0) + b"\n")
-    except OSError:
-        pass  # so ends a terminal whose last process is gone
-    os.close(master)
-    return process.wait(30), screen.decode()
+    screen = ""
+    prompts = iter(zip(("New password: ", "The same again: "), typed, strict=True))
+    prompt, answer = next(prompts)
+    with process:
+        try:
+            while chunk := os.read(master, 4096):
+                screen += chunk.decode()
+                if prompt in screen:
+                    os.write(master, answer.encode() + b"\n")
+                    prompt, answer = next(prompts, ("no more prompts", ""))
+        except OSError:
+            pass  # so ends a terminal whose last process is gone
+        finally:
+            os.close(master)
+    return process.returncode, screen
 
 
 def test_at_a_terminal_the_password_is_asked_for_twice_and_not_shown(with_key: Stack) -> None:

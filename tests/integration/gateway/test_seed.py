@@ -1,6 +1,7 @@
 """What `make run` begins with: made once, whoever makes it and however often."""
 
 import asyncio
+from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
@@ -29,7 +30,7 @@ def settings(**changes: object) -> ApiSettings:
         "seed_studio_key": SecretStr("studio-key"),
         **changes,
     }
-    return ApiSettings.model_construct(**values)
+    return ApiSettings.model_construct(**cast("Any", values))
 
 
 @pytest.fixture

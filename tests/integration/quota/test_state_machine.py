@@ -189,7 +189,7 @@ def test_g2_g3_any_order_of_calls_agrees_with_the_oracle(real: Real) -> None:
     run_state_machine_as_test(
         Books,
         settings=settings(
-            max_examples=40,
+            max_examples=25,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -84,6 +84,7 @@ class StorageProcess:
             "REELGATE_STORAGE_LOCAL_DIR": str(self.local_dir),
             "REELGATE_STORAGE_LOCAL_MIN_FREE_BYTES": "0",
             "REELGATE_STORAGE_DRAIN_SECONDS": "1",
+            "REELGATE_STORAGE_TRANSFER_LEASE_SECONDS": "4",
             "REELGATE_JWKS_FILE": str(keys.jwks_file),
         }
         if s3 is not None:
@@ -341,7 +342,7 @@ class Source:
             path = head.split()[1]
             self.seen.append(path)
             await self._play(self.scripts[path], writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

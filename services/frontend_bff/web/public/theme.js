@@ -6,6 +6,8 @@
   } catch {
     /* storage can be blocked: the default theme is used */
   }
-  var light = choice === "light" || (choice === "system" && matchMedia("(prefers-color-scheme: light)").matches);
+  var light =
+    choice === "light" ||
+    (choice === "system" && matchMedia("(prefers-color-scheme: light)").matches);
   document.documentElement.dataset.theme = light ? "light" : "dark";
 })();

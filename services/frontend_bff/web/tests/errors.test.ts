@@ -10,14 +10,28 @@ afterEach(() => applyLocale("en"));
 
 describe("problemFrom", () => {
   it("reads a problem document and the headers beside it", () => {
-    const response = new Response(null, { status: 429, headers: { "Retry-After": "5", "X-Request-Id": "r-1" } });
+    const response = new Response(null, {
+      status: 429,
+      headers: { "Retry-After": "5", "X-Request-Id": "r-1" },
+    });
     const problem = problemFrom(response, { code: "quota_exceeded", detail: "Full.", errors: [] });
-    expect(problem).toMatchObject({ status: 429, code: "quota_exceeded", detail: "Full.", requestId: "r-1", retryAfter: 5 });
+    expect(problem).toMatchObject({
+      status: 429,
+      code: "quota_exceeded",
+      detail: "Full.",
+      requestId: "r-1",
+      retryAfter: 5,
+    });
   });
   it("makes do with an answer that is no problem document", () => {
-    expect(problemFrom(new Response(null, { status: 502 }), "<html>")).toMatchObject({ status: 502, code: "http_502", detail: "" });
+    expect(problemFrom(new Response(null, { status: 502 }), "<html>")).toMatchObject({
+      status: 502,
+      code: "http_502",
+      detail: "",
+    });
   });
-  it("takes anything else that is thrown for a missing answer", () => expect(asApiError(new TypeError("x")).code).toBe("network"));
+  it("takes anything else that is thrown for a missing answer", () =>
+    expect(asApiError(new TypeError("x")).code).toBe("network"));
 });
 
 describe("errorText", () => {
@@ -28,9 +42,15 @@ describe("errorText", () => {
     expect(errorText(full)).toContain("并发名额已满");
   });
   it("shows the server's sentence for a cause it does not know", () =>
-    expect(errorText(new ApiError(501, "unimplemented", "Saving comes later."))).toBe("Saving comes later."));
+    expect(errorText(new ApiError(501, "unimplemented", "Saving comes later."))).toBe(
+      "Saving comes later.",
+    ));
   it("names a wrong field", () =>
-    expect(errorText(new ApiError(400, "bad", "See errors.", "", [{ field: "prompt", message: "is too long" }]))).toBe("prompt: is too long"));
+    expect(
+      errorText(
+        new ApiError(400, "bad", "See errors.", "", [{ field: "prompt", message: "is too long" }]),
+      ),
+    ).toBe("prompt: is too long"));
   it("never shows nothing", () => {
     expect(errorText(new ApiError(500, "http_500"))).toContain("problem");
     expect(errorText(new ApiError(418, "http_418"))).toContain("418");
@@ -51,7 +71,14 @@ describe("failureOf", () => {
 describe("afterLogin", () => {
   it("leads to pages of ours only", () => {
     expect(afterLogin("/sora/library?q=sea")).toBe("/sora/library?q=sea");
-    for (const evil of ["//evil.example/x", "https://evil.example", "/\\evil.example", "javascript:alert(1)", undefined, "/login"])
+    for (const evil of [
+      "//evil.example/x",
+      "https://evil.example",
+      "/\\evil.example",
+      "javascript:alert(1)",
+      undefined,
+      "/login",
+    ])
       expect(afterLogin(evil)).toBe("/");
   });
 });

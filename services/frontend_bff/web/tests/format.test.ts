@@ -46,9 +46,15 @@ describe("phrases about running work", () => {
 describe("moment", () => {
   const now = new Date(2026, 10, 22, 18, 0).getTime();
   it("names today, the day, and the year when it is another", () => {
-    expect(moment(new Date(2026, 10, 22, 14, 32).toISOString(), now, "en", "Today")).toBe("Today, 14:32");
-    expect(moment(new Date(2026, 10, 3, 9, 10).toISOString(), now, "en-GB", "Today")).toBe("3 Nov, 09:10");
-    expect(moment(new Date(2025, 10, 3, 9, 10).toISOString(), now, "en-GB", "Today")).toBe("3 Nov 2025, 09:10");
+    expect(moment(new Date(2026, 10, 22, 14, 32).toISOString(), now, "en", "Today")).toBe(
+      "Today, 14:32",
+    );
+    expect(moment(new Date(2026, 10, 3, 9, 10).toISOString(), now, "en-GB", "Today")).toBe(
+      "3 Nov, 09:10",
+    );
+    expect(moment(new Date(2025, 10, 3, 9, 10).toISOString(), now, "en-GB", "Today")).toBe(
+      "3 Nov 2025, 09:10",
+    );
   });
 });
 

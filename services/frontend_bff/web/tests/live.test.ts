@@ -25,7 +25,9 @@ describe("polling schedule", () => {
 
 describe("backoff", () => {
   it("doubles up to half a minute and spreads", () => {
-    expect([1, 2, 3, 6, 20].map((times) => backoff(times, 0))).toEqual([1000, 2000, 4000, 30_000, 30_000]);
+    expect([1, 2, 3, 6, 20].map((times) => backoff(times, 0))).toEqual([
+      1000, 2000, 4000, 30_000, 30_000,
+    ]);
     expect(backoff(1, 1)).toBe(1250);
   });
 });
@@ -39,7 +41,12 @@ describe("holdStream", () => {
   function listener() {
     const heard: LiveMessage[] = [];
     const failed: number[] = [];
-    return { heard, failed, message: (message: LiveMessage) => heard.push(message), opened: vi.fn() };
+    return {
+      heard,
+      failed,
+      message: (message: LiveMessage) => heard.push(message),
+      opened: vi.fn(),
+    };
   }
 
   it("goes on from the last event after the connection was cut", async () => {
@@ -76,7 +83,11 @@ describe("holdStream", () => {
   it("stops when the session is over", async () => {
     vi.stubGlobal("fetch", () => Promise.resolve(new Response("", { status: 401 })));
     const box = listener();
-    await holdStream({ message: box.message, opened: box.opened, failed: () => undefined, seen: () => undefined }, () => "", new AbortController().signal);
+    await holdStream(
+      { message: box.message, opened: box.opened, failed: () => undefined, seen: () => undefined },
+      () => "",
+      new AbortController().signal,
+    );
     expect(box.opened).not.toHaveBeenCalled();
   });
 });

@@ -3,7 +3,13 @@ import { describe, expect, it } from "vitest";
 import type { Model } from "@/api/types";
 import { choiceOf, compose, families, modelName, offered } from "@/generations/models";
 
-function model(id: string, family: string, name: string, orientation: Model["orientation"], seconds: number | null): Model {
+function model(
+  id: string,
+  family: string,
+  name: string,
+  orientation: Model["orientation"],
+  seconds: number | null,
+): Model {
   return {
     id,
     family,
@@ -39,14 +45,23 @@ describe("families", () => {
     expect(odd?.name).toBe("Odd One");
     expect(modelName(MODELS, "odd-b")).toBe("Odd One");
   });
-  it("shows the bare id of a model that is no longer in the catalogue", () => expect(modelName(MODELS, "gone-1")).toBe("gone-1"));
+  it("shows the bare id of a model that is no longer in the catalogue", () =>
+    expect(modelName(MODELS, "gone-1")).toBe("gone-1"));
 });
 
 describe("compose", () => {
-  it("finds the exact entry", () => expect(sora && compose(sora, "landscape", 25)?.id).toBe("sora2-landscape-25s"));
-  it("keeps the orientation when the pair is not sold", () => expect(sora && compose(sora, "portrait", 25)?.id).toBe("sora2-portrait-10s"));
-  it("falls back to the first entry", () => expect(image && compose(image, "landscape", 10)?.id).toBe("gpt-image"));
-  it("offers only durations that the orientation has", () => expect(sora && offered(sora, "portrait").durations).toEqual([10]));
+  it("finds the exact entry", () =>
+    expect(sora && compose(sora, "landscape", 25)?.id).toBe("sora2-landscape-25s"));
+  it("keeps the orientation when the pair is not sold", () =>
+    expect(sora && compose(sora, "portrait", 25)?.id).toBe("sora2-portrait-10s"));
+  it("falls back to the first entry", () =>
+    expect(image && compose(image, "landscape", 10)?.id).toBe("gpt-image"));
+  it("offers only durations that the orientation has", () =>
+    expect(sora && offered(sora, "portrait").durations).toEqual([10]));
   it("turns an id back into a choice", () =>
-    expect(choiceOf(MODELS, "sora2-portrait-10s")).toEqual({ family: "sora2", orientation: "portrait", duration: 10 }));
+    expect(choiceOf(MODELS, "sora2-portrait-10s")).toEqual({
+      family: "sora2",
+      orientation: "portrait",
+      duration: 10,
+    }));
 });

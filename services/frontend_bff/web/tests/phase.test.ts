@@ -23,21 +23,31 @@ describe("phaseOf", () => {
 });
 
 describe("countdown", () => {
-  const upstream = record({ storage_type: "upstream", completed_at: "2026-11-22T10:00:00Z", expires_at: "2026-11-22T10:15:00Z" });
+  const upstream = record({
+    storage_type: "upstream",
+    completed_at: "2026-11-22T10:00:00Z",
+    expires_at: "2026-11-22T10:15:00Z",
+  });
   it("runs from completion to the end of the link", () => {
     expect(lifeLeft(upstream, at("10:03:36"))).toBe(684_000);
     expect(lifeShare(upstream, at("10:03:00"))).toBeCloseTo(0.8);
     expect(lifeLeft(upstream, at("11:00:00"))).toBe(0);
     expect(lifeShare(upstream, at("11:00:00"))).toBe(0);
   });
-  it("never ends for a link without an end", () => expect(lifeLeft(record(), at("10:00:00"))).toBe(Infinity));
+  it("never ends for a link without an end", () =>
+    expect(lifeLeft(record(), at("10:00:00"))).toBe(Infinity));
 });
 
 describe("frameOf", () => {
   it("has the final shape before the size is known", () => {
     expect(frameOf(record({ width: null, height: null })).ratio).toBeCloseTo(16 / 9);
-    expect(frameOf(record({ width: null, height: null, orientation: "portrait" }))).toEqual({ ratio: 9 / 16, tall: true });
-    expect(frameOf(record({ width: null, height: null, media_type: "image", orientation: null })).ratio).toBe(1);
+    expect(frameOf(record({ width: null, height: null, orientation: "portrait" }))).toEqual({
+      ratio: 9 / 16,
+      tall: true,
+    });
+    expect(
+      frameOf(record({ width: null, height: null, media_type: "image", orientation: null })).ratio,
+    ).toBe(1);
   });
   it("keeps odd shapes within what can be shown", () => {
     expect(frameOf(record({ width: 4000, height: 100 })).ratio).toBe(2.4);

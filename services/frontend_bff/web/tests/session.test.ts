@@ -3,8 +3,10 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { onSignedOut, sessionFetch } from "@/api/sessionFetch";
 
 const REFRESH = "/api/v1/auth/refresh";
-const path = (input: Request | string): string => new URL(typeof input === "string" ? input : input.url, "http://localhost").pathname;
-const request = (where: string, init?: RequestInit): Request => new Request(`http://localhost${where}`, init);
+const path = (input: Request | string): string =>
+  new URL(typeof input === "string" ? input : input.url, "http://localhost").pathname;
+const request = (where: string, init?: RequestInit): Request =>
+  new Request(`http://localhost${where}`, init);
 
 /** A server whose access token is good or not; `refreshes` says what a refresh answers. */
 function server(options: { good: boolean; refreshes: number }) {
@@ -40,7 +42,9 @@ describe("sessionFetch", () => {
 
   it("refreshes once and repeats the request with its body", async () => {
     const { calls, bodies } = server({ good: false, refreshes: 200 });
-    const answer = await sessionFetch(request("/api/v1/sora/generate", { method: "POST", body: '{"prompt":"x"}' }));
+    const answer = await sessionFetch(
+      request("/api/v1/sora/generate", { method: "POST", body: '{"prompt":"x"}' }),
+    );
     expect(answer.status).toBe(200);
     expect(calls).toEqual(["/api/v1/sora/generate", REFRESH, "/api/v1/sora/generate"]);
     expect(bodies).toEqual(['{"prompt":"x"}', '{"prompt":"x"}']);
@@ -48,7 +52,9 @@ describe("sessionFetch", () => {
 
   it("refreshes once for requests that are refused together", async () => {
     const { calls } = server({ good: false, refreshes: 200 });
-    const answers = await Promise.all([1, 2, 3].map((n) => sessionFetch(request(`/api/v1/sora/${n}`))));
+    const answers = await Promise.all(
+      [1, 2, 3].map((n) => sessionFetch(request(`/api/v1/sora/${n}`))),
+    );
     expect(answers.map((answer) => answer.status)).toEqual([200, 200, 200]);
     expect(calls.filter((call) => call === REFRESH)).toHaveLength(1);
   });

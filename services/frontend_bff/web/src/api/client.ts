@@ -4,9 +4,22 @@ import createClient from "openapi-fetch";
 import { asApiError, problemFrom } from "./problem";
 import type { paths } from "./schema";
 import { sessionFetch } from "./sessionFetch";
-import type { GenerateRequest, Generation, GenerationPage, Model, PublicSettings, Quota, StorageStatus, User } from "./types";
+import type {
+  GenerateRequest,
+  Generation,
+  GenerationPage,
+  Model,
+  PublicSettings,
+  Quota,
+  StorageStatus,
+  User,
+} from "./types";
 
-const http = createClient<paths>({ baseUrl: window.location.origin, fetch: sessionFetch, credentials: "same-origin" });
+const http = createClient<paths>({
+  baseUrl: window.location.origin,
+  fetch: sessionFetch,
+  credentials: "same-origin",
+});
 
 interface Answer<T> {
   data?: T;
@@ -22,11 +35,13 @@ async function body<T>(call: Promise<Answer<T>>): Promise<T> {
   return data as T;
 }
 
-export const publicSettings = (): Promise<PublicSettings> => body(http.GET("/api/v1/settings/public"));
+export const publicSettings = (): Promise<PublicSettings> =>
+  body(http.GET("/api/v1/settings/public"));
 export const me = (): Promise<User> => body(http.GET("/api/v1/auth/me"));
 export const quota = (): Promise<Quota> => body(http.GET("/api/v1/sora/quota"));
 export const models = (): Promise<Model[]> => body(http.GET("/api/v1/sora/models"));
-export const storageStatus = (): Promise<StorageStatus> => body(http.GET("/api/v1/sora/storage-status"));
+export const storageStatus = (): Promise<StorageStatus> =>
+  body(http.GET("/api/v1/sora/storage-status"));
 
 export async function login(email: string, password: string): Promise<User> {
   return (await body(http.POST("/api/v1/auth/login", { body: { email, password } }))).user;
@@ -62,7 +77,9 @@ export function getGeneration(id: string): Promise<Generation> {
 /** Asks for a work; returns its id. The same `key` never makes two. */
 export async function generate(request: GenerateRequest, key: string): Promise<string> {
   const header = { "Idempotency-Key": key };
-  const answer = await body(http.POST("/api/v1/sora/generate", { body: request, params: { header } }));
+  const answer = await body(
+    http.POST("/api/v1/sora/generate", { body: request, params: { header } }),
+  );
   return answer.generation_id;
 }
 

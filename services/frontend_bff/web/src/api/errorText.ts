@@ -11,5 +11,7 @@ export function errorText(thrown: unknown): string {
   const field = problem.fields[0];
   if (field) return `${field.field}: ${field.message}`;
   if (problem.detail) return problem.detail;
-  return problem.status >= 500 ? t("errors.internal") : t("errors.unexpected", { status: problem.status });
+  return problem.status >= 500
+    ? t("errors.internal")
+    : t("errors.unexpected", { status: problem.status });
 }

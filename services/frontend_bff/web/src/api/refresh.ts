@@ -17,7 +17,10 @@ export function refreshSession(since: number): Promise<boolean> {
 
 async function refreshUnlessDone(since: number): Promise<boolean> {
   if (lastRefresh() > since) return true;
-  const response = await fetch("/api/v1/auth/refresh", { method: "POST", credentials: "same-origin" });
+  const response = await fetch("/api/v1/auth/refresh", {
+    method: "POST",
+    credentials: "same-origin",
+  });
   if (response.ok) localStorage.setItem(DONE_AT, String(Date.now()));
   else if (response.status >= 500) throw new TypeError("the session could not be renewed");
   return response.ok;

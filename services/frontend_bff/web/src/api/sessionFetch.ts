@@ -5,7 +5,12 @@ import { refreshSession } from "./refresh";
 
 type Listener = () => void;
 
-const PUBLIC = ["/api/v1/auth/login", "/api/v1/auth/register", "/api/v1/auth/refresh", "/api/v1/auth/logout"];
+const PUBLIC = [
+  "/api/v1/auth/login",
+  "/api/v1/auth/register",
+  "/api/v1/auth/refresh",
+  "/api/v1/auth/logout",
+];
 let signedOut: Listener = () => undefined;
 
 /** Sets what happens when the server refuses the session for good. */

@@ -10,7 +10,12 @@ const VISIBLE = "reelgate.visible";
 
 /** Offers notifications once, at the first generation: a question out of the blue is refused. */
 export function offerNotifications(): void {
-  if (!("Notification" in window) || Notification.permission !== "default" || localStorage.getItem(ASKED)) return;
+  if (
+    !("Notification" in window) ||
+    Notification.permission !== "default" ||
+    localStorage.getItem(ASKED)
+  )
+    return;
   localStorage.setItem(ASKED, "1");
   const { t } = i18n.global;
   showToast({
@@ -24,7 +29,8 @@ export function offerNotifications(): void {
 
 /** Tells of something unless a tab of ours is in view. The same `tag` shows once, however many tabs tell it. */
 export async function notify(title: string, body: string, tag: string): Promise<void> {
-  if (!document.hidden || !("Notification" in window) || Notification.permission !== "granted") return;
+  if (!document.hidden || !("Notification" in window) || Notification.permission !== "granted")
+    return;
   if (await inView()) return;
   const note = new Notification(title, { body, tag, icon: "/favicon.svg" });
   note.onclick = () => {

@@ -10,7 +10,8 @@ export const queryClient = new QueryClient({
       gcTime: 5 * 60_000,
       refetchOnWindowFocus: false,
       // A refusal stays one; only a missing or broken answer is worth a second question.
-      retry: (times, error) => times < 2 && (asApiError(error).status === 0 || asApiError(error).status >= 502),
+      retry: (times, error) =>
+        times < 2 && (asApiError(error).status === 0 || asApiError(error).status >= 502),
     },
   },
 });

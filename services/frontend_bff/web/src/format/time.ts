@@ -52,7 +52,11 @@ export function took(ms: number): { key: string; minutes: number; seconds: numbe
 export function moment(iso: string, nowMs: number, locale: string, today: string): string {
   const then = new Date(iso);
   const now = new Date(nowMs);
-  const hours = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(then);
+  const hours = new Intl.DateTimeFormat(locale, {
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+  }).format(then);
   if (then.toDateString() === now.toDateString()) return `${today}, ${hours}`;
   return `${day(iso, nowMs, locale)}, ${hours}`;
 }

@@ -32,7 +32,11 @@ watch(
   (prompt) => sessionStorage.setItem(DRAFT, prompt),
 );
 watch(
-  () => ({ family: composer.family, orientation: composer.orientation, duration: composer.duration }),
+  () => ({
+    family: composer.family,
+    orientation: composer.orientation,
+    duration: composer.duration,
+  }),
   (choice) => localStorage.setItem(CHOICE, JSON.stringify(choice)),
 );
 

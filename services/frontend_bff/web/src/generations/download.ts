@@ -4,7 +4,9 @@ import { reactive } from "vue";
 import type { Generation } from "@/api/types";
 
 const TAKEN = "reelgate.downloaded";
-const taken = reactive(new Set<string>(JSON.parse(sessionStorage.getItem(TAKEN) ?? "[]") as string[]));
+const taken = reactive(
+  new Set<string>(JSON.parse(sessionStorage.getItem(TAKEN) ?? "[]") as string[]),
+);
 
 /** Whether this tab has downloaded the work, so that leaving it loses nothing. */
 export function isDownloaded(id: string): boolean {

@@ -47,5 +47,7 @@ export function useExpiryWatch(): void {
 }
 
 function unsaved(now: number): Generation[] {
-  return newestFirst().filter((record) => phaseOf(record, now) === "upstream" && !isDownloaded(record.id));
+  return newestFirst().filter(
+    (record) => phaseOf(record, now) === "upstream" && !isDownloaded(record.id),
+  );
 }

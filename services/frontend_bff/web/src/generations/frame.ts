@@ -13,9 +13,13 @@ const SHAPES: Record<string, Record<string, number>> = {
   image: { landscape: 3 / 2, portrait: 2 / 3, square: 1 },
 };
 
-export function frameOf(record: Pick<Generation, "width" | "height" | "orientation" | "media_type">): Frame {
+export function frameOf(
+  record: Pick<Generation, "width" | "height" | "orientation" | "media_type">,
+): Frame {
   const measured = record.width && record.height ? record.width / record.height : 0;
-  const asked = SHAPES[record.media_type]?.[record.orientation ?? ""] ?? (record.media_type === "image" ? 1 : 16 / 9);
+  const asked =
+    SHAPES[record.media_type]?.[record.orientation ?? ""] ??
+    (record.media_type === "image" ? 1 : 16 / 9);
   // Panoramas and towers are kept within what a column can show.
   const ratio = Math.min(2.4, Math.max(0.45, measured || asked));
   return { ratio, tall: ratio < 0.85 };

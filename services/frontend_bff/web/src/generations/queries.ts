@@ -25,7 +25,10 @@ const TIMELINE_PAGE = 20;
 const LIBRARY_PAGE = 24;
 
 async function page(filter: ListFilter, token: string, signal: AbortSignal): Promise<Page> {
-  const answer = await listGenerations({ ...filter, ...(token ? { page_token: token } : {}) }, signal);
+  const answer = await listGenerations(
+    { ...filter, ...(token ? { page_token: token } : {}) },
+    signal,
+  );
   putAll(answer.items);
   return {
     ids: answer.items.map((record) => record.id),
@@ -46,7 +49,10 @@ export function useTimeline() {
   const items = computed(() => {
     const loaded = pages.data.value?.pages ?? [];
     const oldest = pages.hasNextPage.value ? (loaded.at(-1)?.ids.at(-1) ?? "") : "";
-    return newestFirst().filter((record) => record.id >= oldest || record.status === "pending" || record.status === "generating");
+    return newestFirst().filter(
+      (record) =>
+        record.id >= oldest || record.status === "pending" || record.status === "generating",
+    );
   });
   return { ...pages, items };
 }
@@ -63,7 +69,8 @@ export function useRunning() {
 export function useLibrary(type: Ref<string>, words: Ref<string>) {
   const pages = useInfiniteQuery({
     queryKey: ["generations", "library", type, words],
-    queryFn: ({ pageParam, signal }) => page(libraryFilter(type.value, words.value), pageParam, signal),
+    queryFn: ({ pageParam, signal }) =>
+      page(libraryFilter(type.value, words.value), pageParam, signal),
     initialPageParam: "",
     getNextPageParam: (last) => last.next,
     // Links are made anew for each visit.
@@ -77,7 +84,9 @@ export function useLibrary(type: Ref<string>, words: Ref<string>) {
       .filter((record) => record !== undefined)
       .filter(isKept),
   );
-  const counts = computed<Counts>(() => pages.data.value?.pages[0]?.counts ?? { all: null, video: null, image: null });
+  const counts = computed<Counts>(
+    () => pages.data.value?.pages[0]?.counts ?? { all: null, video: null, image: null },
+  );
   return { ...pages, items, counts };
 }
 

@@ -14,7 +14,8 @@ const deleted = new Set<string>();
 /** Takes a version in; returns the one known before, or undefined. An equal `rev` counts, because its links are fresher. */
 export function put(record: Generation): Generation | undefined {
   const before = known.get(record.id);
-  if (!deleted.has(record.id) && (!before || record.rev >= before.rev)) known.set(record.id, record);
+  if (!deleted.has(record.id) && (!before || record.rev >= before.rev))
+    known.set(record.id, record);
   return before;
 }
 
@@ -52,5 +53,8 @@ export function ownActive(): Generation[] {
 }
 
 export function isKept(record: Generation): boolean {
-  return record.status === "completed" && (record.storage_type === "s3" || record.storage_type === "local");
+  return (
+    record.status === "completed" &&
+    (record.storage_type === "s3" || record.storage_type === "local")
+  );
 }

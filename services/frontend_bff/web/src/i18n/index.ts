@@ -9,7 +9,12 @@ export type Locale = keyof typeof LOCALES;
 
 const CHOICE = "reelgate.locale";
 
-export const i18n = createI18n({ legacy: false, locale: "en", fallbackLocale: "en", messages: { en, zh } });
+export const i18n = createI18n({
+  legacy: false,
+  locale: "en",
+  fallbackLocale: "en",
+  messages: { en, zh },
+});
 
 /** The first of the browser's languages that we speak; null when we speak none of them. */
 export function browserLocale(languages: readonly string[]): Locale | null {

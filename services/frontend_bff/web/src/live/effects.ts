@@ -14,7 +14,8 @@ export function afterChange(record: Generation, before: Generation | undefined):
   if (!before) return;
   if (isActive(before) && isActive(record)) sayProgress(record, before);
   if (isActive(before) && !isActive(record)) ended(record);
-  if (!isKept(before) && isKept(record)) void queryClient.invalidateQueries({ queryKey: ["generations", "library"] });
+  if (!isKept(before) && isKept(record))
+    void queryClient.invalidateQueries({ queryKey: ["generations", "library"] });
 }
 
 export function afterDeletion(): void {

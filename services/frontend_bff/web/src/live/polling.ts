@@ -13,12 +13,19 @@ import { nextPoll } from "./poll";
 const IDLE = 3_000;
 
 /** Runs until `signal` aborts. */
-export async function poll(publish: (message: LiveMessage) => void, signal: AbortSignal): Promise<void> {
+export async function poll(
+  publish: (message: LiveMessage) => void,
+  signal: AbortSignal,
+): Promise<void> {
   while (!signal.aborted) {
     const running = newestFirst().filter(isActive);
     const delay = nextPoll(running.map((record) => waited(record, serverNow())));
     await pause(delay ?? IDLE, signal);
-    if (delay !== null && !signal.aborted) await ask(running.map((record) => record.id), publish).catch(() => undefined);
+    if (delay !== null && !signal.aborted)
+      await ask(
+        running.map((record) => record.id),
+        publish,
+      ).catch(() => undefined);
   }
 }
 

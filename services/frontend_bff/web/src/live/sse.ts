@@ -35,7 +35,9 @@ export class EventParser {
   /** An id alone counts, too: it says how far the server has come. */
   private dispatch(): ServerEvent | null {
     const said = this.data.length || this.event || this.id;
-    const complete = said ? { event: this.event || "message", data: this.data.join("\n"), id: this.id } : null;
+    const complete = said
+      ? { event: this.event || "message", data: this.data.join("\n"), id: this.id }
+      : null;
     this.event = "";
     this.id = "";
     this.data = [];

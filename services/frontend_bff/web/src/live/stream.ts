@@ -27,7 +27,11 @@ export function backoff(times: number, random = Math.random()): number {
 }
 
 /** Runs until `signal` aborts or the session is over. `lastRev` is asked before each connection. */
-export async function holdStream(listener: StreamListener, lastRev: () => string, signal: AbortSignal): Promise<void> {
+export async function holdStream(
+  listener: StreamListener,
+  lastRev: () => string,
+  signal: AbortSignal,
+): Promise<void> {
   let failures = 0;
   while (!signal.aborted) {
     const began = Date.now();
@@ -41,7 +45,11 @@ export async function holdStream(listener: StreamListener, lastRev: () => string
   }
 }
 
-async function once(listener: StreamListener, rev: string, signal: AbortSignal): Promise<"ended" | "signed-out"> {
+async function once(
+  listener: StreamListener,
+  rev: string,
+  signal: AbortSignal,
+): Promise<"ended" | "signed-out"> {
   const silent = new AbortController();
   let watch = setTimeout(() => silent.abort(), SILENCE);
   const heard = (): void => {
@@ -68,8 +76,10 @@ async function once(listener: StreamListener, rev: string, signal: AbortSignal):
 }
 
 function take(event: ServerEvent, listener: StreamListener): void {
-  if (event.event === "generation") listener.message({ kind: "generation", record: JSON.parse(event.data) as Generation });
-  else if (event.event === "deleted") listener.message({ kind: "deleted", id: (JSON.parse(event.data) as { id: string }).id });
+  if (event.event === "generation")
+    listener.message({ kind: "generation", record: JSON.parse(event.data) as Generation });
+  else if (event.event === "deleted")
+    listener.message({ kind: "deleted", id: (JSON.parse(event.data) as { id: string }).id });
   else if (event.event === "reset") listener.message({ kind: "reset" });
   if (event.id) listener.seen(event.id);
 }

@@ -1,4 +1,9 @@
-import { createRouter, createWebHistory, type RouteLocationNormalized, type RouteLocationRaw } from "vue-router";
+import {
+  createRouter,
+  createWebHistory,
+  type RouteLocationNormalized,
+  type RouteLocationRaw,
+} from "vue-router";
 
 import { i18n } from "@/i18n";
 import { currentUser, publicSettings } from "@/session/session";
@@ -17,8 +22,18 @@ const LoginPage = () => import("@/pages/login/LoginPage.vue");
 export const router = createRouter({
   history: createWebHistory(),
   routes: [
-    { path: "/login", name: "login", component: LoginPage, meta: { open: true, title: "login.title" } },
-    { path: "/register", name: "register", component: LoginPage, meta: { open: true, title: "register.title" } },
+    {
+      path: "/login",
+      name: "login",
+      component: LoginPage,
+      meta: { open: true, title: "login.title" },
+    },
+    {
+      path: "/register",
+      name: "register",
+      component: LoginPage,
+      meta: { open: true, title: "register.title" },
+    },
     {
       path: "/",
       component: () => import("@/components/shell/AppShell.vue"),

@@ -35,5 +35,10 @@ export function useModels() {
 }
 
 export function useStorageStatus() {
-  return useQuery({ queryKey: ["storage-status"], queryFn: api.storageStatus, staleTime: 30_000, refetchOnWindowFocus: true });
+  return useQuery({
+    queryKey: ["storage-status"],
+    queryFn: api.storageStatus,
+    staleTime: 30_000,
+    refetchOnWindowFocus: true,
+  });
 }

@@ -38,6 +38,7 @@ export async function logOut(): Promise<void> {
 /** The server has refused the session for good. */
 export function endSession(): void {
   const here = window.location.pathname + window.location.search;
-  if (window.location.pathname === "/login" || queryClient.getQueryData(["me"]) === undefined) return;
+  if (window.location.pathname === "/login" || queryClient.getQueryData(["me"]) === undefined)
+    return;
   window.location.assign(`/login?next=${encodeURIComponent(here)}`);
 }

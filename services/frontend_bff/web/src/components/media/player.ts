@@ -55,12 +55,27 @@ export function usePlayer(video: Ref<HTMLVideoElement | null>, box: Ref<HTMLElem
     timeupdate: () => (time.value = video.value?.currentTime ?? 0),
     seeking: () => (time.value = video.value?.currentTime ?? 0),
     loadedmetadata: () => (length.value = video.value?.duration ?? 0),
-    durationchange: () => (length.value = Number.isFinite(video.value?.duration) ? (video.value?.duration ?? 0) : 0),
+    durationchange: () =>
+      (length.value = Number.isFinite(video.value?.duration) ? (video.value?.duration ?? 0) : 0),
   };
 
   onBeforeUnmount(() => {
     if (current === video.value) current = null;
   });
 
-  return { playing, waiting, started, muted, time, length, share, play, toggle, seek, toggleMuted, fullscreen, listeners };
+  return {
+    playing,
+    waiting,
+    started,
+    muted,
+    time,
+    length,
+    share,
+    play,
+    toggle,
+    seek,
+    toggleMuted,
+    fullscreen,
+    listeners,
+  };
 }

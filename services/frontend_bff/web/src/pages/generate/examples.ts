@@ -5,12 +5,14 @@ import rain from "@/assets/rain.webp";
 
 export interface Example {
   id: string;
-  orientation: "landscape" | "portrait" | "square";
+  orientation: "landscape" | "portrait";
   picture: string;
+  /** Takes the whole row on a phone. */
+  wide?: boolean;
 }
 
 export const EXAMPLES: Example[] = [
-  { id: "ridges", orientation: "landscape", picture: ridges },
+  { id: "ridges", orientation: "landscape", picture: ridges, wide: true },
   { id: "rain", orientation: "portrait", picture: rain },
-  { id: "dunes", orientation: "square", picture: dunes },
+  { id: "dunes", orientation: "landscape", picture: dunes },
 ];

@@ -8,10 +8,15 @@ export function useFamilyText() {
 
   /** "Landscape or portrait, up to 25 s". */
   function describe(family: Family): string {
-    const names = family.orientations.map((value) => (te(`orientation.${value}`) ? t(`orientation.${value}`) : value));
+    const names = family.orientations.map((value) =>
+      te(`orientation.${value}`) ? t(`orientation.${value}`) : value,
+    );
     const list = new Intl.ListFormat(locale.value, { type: "disjunction" }).format(names);
     const longest = family.durations.at(-1);
-    const parts = [list.charAt(0) + list.slice(1).toLocaleLowerCase(locale.value), longest ? t("prompt.upTo", { n: longest }) : ""];
+    const parts = [
+      list.charAt(0) + list.slice(1).toLocaleLowerCase(locale.value),
+      longest ? t("prompt.upTo", { n: longest }) : "",
+    ];
     return parts.filter(Boolean).join(t("prompt.comma"));
   }
 

@@ -9,6 +9,14 @@ export const ORIENTATION_ICONS: Record<string, Component> = {
   square: Square,
 };
 
-export function orientationSegments(values: string[], label: (key: string) => string): Segment<string>[] {
-  return values.map((value) => ({ value, label: label(`orientation.${value}`), icon: ORIENTATION_ICONS[value], bare: !!ORIENTATION_ICONS[value] }));
+export function orientationSegments(
+  values: string[],
+  label: (key: string) => string,
+): Segment<string>[] {
+  return values.map((value) => ({
+    value,
+    label: label(`orientation.${value}`),
+    icon: ORIENTATION_ICONS[value],
+    bare: !!ORIENTATION_ICONS[value],
+  }));
 }

@@ -12,11 +12,25 @@ export function usePromptChoice() {
   const { data: models } = useModels();
 
   const all = computed(() => families(models.value ?? []));
-  const family = computed<Family | undefined>(() => all.value.find((one) => one.id === composer.family) ?? all.value[0]);
-  const model = computed(() => family.value && compose(family.value, composer.orientation, composer.duration));
-  const choices = computed(() => (family.value ? offered(family.value, model.value?.orientation ?? null) : { orientations: [], durations: [] }));
-  const orientations = computed(() => orientationSegments(choices.value.orientations, (key) => (te(key) ? t(key) : (key.split(".").pop() ?? key))));
-  const durations = computed(() => choices.value.durations.map((value) => ({ value, label: t("time.seconds", { n: value }) })));
+  const family = computed<Family | undefined>(
+    () => all.value.find((one) => one.id === composer.family) ?? all.value[0],
+  );
+  const model = computed(
+    () => family.value && compose(family.value, composer.orientation, composer.duration),
+  );
+  const choices = computed(() =>
+    family.value
+      ? offered(family.value, model.value?.orientation ?? null)
+      : { orientations: [], durations: [] },
+  );
+  const orientations = computed(() =>
+    orientationSegments(choices.value.orientations, (key) =>
+      te(key) ? t(key) : (key.split(".").pop() ?? key),
+    ),
+  );
+  const durations = computed(() =>
+    choices.value.durations.map((value) => ({ value, label: t("time.seconds", { n: value }) })),
+  );
 
   // What is shown as chosen is what will be sent.
   watch(

@@ -5,11 +5,13 @@ import { useRoute, useRouter } from "vue-router";
 export function useLibraryRoute() {
   const route = useRoute();
   const router = useRouter();
-  const text = (key: string): string => (typeof route.query[key] === "string" ? route.query[key] : "");
+  const text = (key: string): string =>
+    typeof route.query[key] === "string" ? route.query[key] : "";
 
   function change(values: Record<string, string>, push = false): void {
     const query: Record<string, string> = {};
-    for (const [key, value] of Object.entries({ ...route.query, ...values })) if (typeof value === "string" && value) query[key] = value;
+    for (const [key, value] of Object.entries({ ...route.query, ...values }))
+      if (typeof value === "string" && value) query[key] = value;
     void (push ? router.push({ query }) : router.replace({ query }));
   }
 
@@ -21,7 +23,8 @@ export function useLibraryRoute() {
     get: () => (text("work") ? { id: text("work"), picture: picture.value } : null),
     set: (value) => {
       picture.value = value?.picture ?? 0;
-      if ((value?.id ?? "") !== text("work")) change({ work: value?.id ?? "" }, !!value && !text("work"));
+      if ((value?.id ?? "") !== text("work"))
+        change({ work: value?.id ?? "" }, !!value && !text("work"));
     },
   });
   watch(

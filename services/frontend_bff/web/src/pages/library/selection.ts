@@ -26,7 +26,8 @@ export function useSelection(items: Ref<Generation[]>) {
   function toggle(record: Generation, range: boolean): void {
     const [from, to] = [last, record.id].map((id) => items.value.findIndex((one) => one.id === id));
     last = record.id;
-    if (range && from !== undefined && to !== undefined && from >= 0) return add(items.value.slice(Math.min(from, to), Math.max(from, to) + 1));
+    if (range && from !== undefined && to !== undefined && from >= 0)
+      return add(items.value.slice(Math.min(from, to), Math.max(from, to) + 1));
     const next = new Set(ids.value);
     if (!next.delete(record.id)) next.add(record.id);
     ids.value = next;

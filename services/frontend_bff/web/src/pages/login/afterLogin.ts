@@ -2,6 +2,9 @@
 export function afterLogin(next: unknown): string {
   if (typeof next !== "string") return "/";
   const target = new URL(next, window.location.origin);
-  const ours = target.origin === window.location.origin && next.startsWith("/") && target.pathname !== "/login";
+  const ours =
+    target.origin === window.location.origin &&
+    next.startsWith("/") &&
+    target.pathname !== "/login";
   return ours ? target.pathname + target.search : "/";
 }

@@ -1,28 +1,21 @@
-"""The gRPC face of storage: protos in, dataclasses through, protos out."""
+"""The servicers of the storage protos; all rules are the service's."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import grpc
 
-from reelgate.common.v1 import media_pb2, run_pb2
 from reelgate.storage.v1 import settings_pb2, settings_pb2_grpc, storage_pb2, storage_pb2_grpc
 from services.kernel.errors import Aborted, InvalidArgument, Unimplemented
 from services.kernel.ids import parse_id
 from services.storage.objects import (
-    MediaKind,
     Progress,
-    Run,
-    Slot,
     SourceLink,
     StoredObject,
-    Tier,
-    input_slot,
-    work_slot,
 )
+from services.storage.server.messages import TIER_OF, object_message, run_of, slot_of
 from services.storage.service import StorageService
 
 SERVICES: Final = (
@@ -39,13 +32,6 @@ _LONGEST_URL: Final = 16_384
 _MOST_HEADERS: Final = 32
 _DEFAULT_PAGE: Final = 100
 _LARGEST_PAGE: Final = 1000
-_TIERS: Final = {Tier.S3: storage_pb2.TIER_S3, Tier.LOCAL: storage_pb2.TIER_LOCAL}
-_TIER_OF: Final = {value: tier for tier, value in _TIERS.items()}
-_MEDIA: Final = {
-    media_pb2.MEDIA_TYPE_UNSPECIFIED: MediaKind.ANY,
-    media_pb2.MEDIA_TYPE_VIDEO: MediaKind.VIDEO,
-    media_pb2.MEDIA_TYPE_IMAGE: MediaKind.IMAGE,
-}
 
 
 class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
@@ -58,7 +44,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         self, request: storage_pb2.IngestRequest, context: _Context
     ) -> AsyncIterator[storage_pb2.IngestResponse]:
         """Runs it beside the messages about its progress."""
-        slot = _slot(request)
+        slot = slot_of(request)
         if not request.source.url or len(request.source.url) > _LONGEST_URL:
             raise InvalidArgument("The source needs a URL.", field="source.url")
         if len(request.source.headers) > _MOST_HEADERS:
@@ -84,7 +70,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         header = first.header
         if header.size_bytes < 0:
             raise InvalidArgument("The size can not be negative.", field="header.size_bytes")
-        slot = _slot(header)
+        slot = slot_of(header)
         chunks = _Chunks(requests)
         source = self._service.stream_source(chunks.read(), header.size_bytes)
         chunks.source = source
@@ -92,7 +78,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
             kept = await self._service.upload(slot, source)
         finally:
             await source.close()
-        return storage_pb2.UploadResponse(object=_object(kept))
+        return storage_pb2.UploadResponse(object=object_message(kept))
 
     async def Download(
         self, request: storage_pb2.DownloadRequest, context: _Context
@@ -102,7 +88,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         wanted = request.range
         async with self._service.download(object_id, wanted.offset, wanted.length) as reading:
             header = storage_pb2.DownloadHeader(
-                object=_object(reading.object), offset=reading.offset, length=reading.length
+                object=object_message(reading.object), offset=reading.offset, length=reading.length
             )
             yield storage_pb2.DownloadResponse(header=header)
             async for chunk in reading.chunks:
@@ -113,7 +99,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     ) -> storage_pb2.GetObjectResponse:
         """One object."""
         found = await self._service.get(parse_id(request.object_id, "object_id"))
-        return storage_pb2.GetObjectResponse(object=_object(found))
+        return storage_pb2.GetObjectResponse(object=object_message(found))
 
     async def ListObjects(
         self, request: storage_pb2.ListObjectsRequest, context: _Context
@@ -124,12 +110,12 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         count = request.page_size or _DEFAULT_PAGE
         found = await self._service.page(
             parse_id(request.owner_id, "owner_id") if request.owner_id else None,
-            _TIER_OF.get(request.tier),
+            TIER_OF.get(request.tier),
             parse_id(request.page_token, "page_token") if request.page_token else None,
             count + 1,
         )
         return storage_pb2.ListObjectsResponse(
-            objects=[_object(one) for one in found[:count]],
+            objects=[object_message(one) for one in found[:count]],
             next_page_token=str(found[count - 1].id) if len(found) > count else "",
         )
 
@@ -159,7 +145,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     ) -> storage_pb2.TombstoneResponse:
         """Forbids and deletes."""
         owner_id = parse_id(request.owner_id, "owner_id")
-        count = await self._service.tombstone(_run(request.run), owner_id)
+        count = await self._service.tombstone(run_of(request.run), owner_id)
         return storage_pb2.TombstoneResponse(deleted_count=count)
 
     async def DeleteObjects(
@@ -280,63 +266,13 @@ async def _reported(
                 yield storage_pb2.IngestResponse(done_bytes=now[0], total_bytes=now[1])
         kept = await task
         yield storage_pb2.IngestResponse(
-            done_bytes=kept.size_bytes, total_bytes=kept.size_bytes, object=_object(kept)
+            done_bytes=kept.size_bytes, total_bytes=kept.size_bytes, object=object_message(kept)
         )
     finally:
         if not task.done():
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({task})
-
-
-def _slot(request: storage_pb2.IngestRequest | storage_pb2.UploadHeader) -> Slot:
-    owner_id = parse_id(request.owner_id, "owner_id")
-    media = _MEDIA.get(request.media_type)
-    if media is None:
-        raise InvalidArgument("This media type is not known.", field="media_type")
-    if isinstance(request, storage_pb2.UploadHeader) and not request.HasField("run"):
-        return input_slot(owner_id, media)
-    if request.index < 0:
-        raise InvalidArgument("The index can not be negative.", field="index")
-    return work_slot(owner_id, _run(request.run), request.index, media, _created(request))
-
-
-def _created(request: storage_pb2.IngestRequest | storage_pb2.UploadHeader) -> datetime:
-    try:
-        created = request.generation_create_time.ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        created = datetime.fromtimestamp(0, UTC)
-    if created.year < 2000:
-        raise InvalidArgument(
-            "Say when the generation was created.", field="generation_create_time"
-        )
-    return created
-
-
-def _run(run: run_pb2.Run) -> Run:
-    if run.number < 0:
-        raise InvalidArgument("The run can not be negative.", field="run.number")
-    return Run(parse_id(run.generation_id, "run.generation_id"), run.number, run.lease_token)
-
-
-def _object(kept: StoredObject) -> storage_pb2.StoredObject:
-    message = storage_pb2.StoredObject(
-        id=str(kept.id),
-        owner_id=str(kept.owner_id),
-        generation_id=str(kept.generation_id or ""),
-        run=kept.run,
-        index=kept.media_index,
-        tier=_TIERS[kept.tier],
-        size_bytes=kept.size_bytes,
-        content_type=kept.content_type,
-        sha256=kept.sha256,
-        width=kept.width,
-        height=kept.height,
-    )
-    if kept.duration_ms:
-        message.duration.FromMilliseconds(kept.duration_ms)
-    message.create_time.FromDatetime(kept.created_at)
-    return message
 
 
 def _nothing_yet() -> Iterator[Any]:

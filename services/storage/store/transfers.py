@@ -1,4 +1,4 @@
-"""All SQL of the storage service."""
+"""All SQL about objects and the transfers that make them."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -7,31 +7,18 @@ from uuid import UUID
 
 from psycopg.rows import class_row, dict_row
 
-from services.kernel.errors import FailedPrecondition, NotFound, ReelgateError
+from services.kernel.errors import ReelgateError
 from services.kernel.ids import new_id
 from services.kernel.postgres import Connection, Pool
-from services.storage.objects import Removal, Run, Slot, StoredObject, Tier
+from services.storage.objects import Slot, StoredObject, Tier
 from services.storage.ports import Received
-
-# A transfer renews its claim every few seconds; without that its slot is free, and what it left is removed.
-ALIVE_SECONDS: Final = 15
-CLAIM_SECONDS: Final = 60
+from services.storage.store.runs import run_parameters, see_run, stale_lease, tombstoned
 
 _OBJECT: Final = """
 id, owner_id, generation_id, run, media_index, tier, key, size_bytes, content_type, sha256, width, height, duration_ms,
 created_at
 """
 
-# Also the lock that orders everything that happens to one run.
-_SEE_RUN: Final = """
-INSERT INTO runs AS known (generation_id, run, owner_id, lease_token)
-VALUES (%(generation_id)s, %(run)s, %(owner_id)s, %(lease_token)s)
-ON CONFLICT (generation_id, run) DO UPDATE SET lease_token = greatest(known.lease_token, excluded.lease_token)
-RETURNING owner_id, lease_token, tombstoned_at IS NOT NULL AS tombstoned
-"""
-_TOMBSTONE: Final = """
-UPDATE runs SET tombstoned_at = coalesce(tombstoned_at, now()) WHERE generation_id = %(generation_id)s AND run = %(run)s
-"""
 _OBJECT_BY_ID: Final = f"SELECT {_OBJECT} FROM objects WHERE id = %(id)s"
 _OBJECTS_BY_IDS: Final = f"SELECT {_OBJECT} FROM objects WHERE id = ANY(%(ids)s)"
 _OBJECTS_PAGE: Final = f"""
@@ -131,63 +118,6 @@ SELECT tier, key, object_id, generation_id, run, true FROM dead WHERE key IS NOT
 ON CONFLICT (tier, key) DO UPDATE SET unfinished = true, seen_gone_at = NULL, next_try_at = now()
 """
 
-_MOVE_TO_REMOVALS: Final = """
-INSERT INTO removals (tier, key, object_id, generation_id, run, unfinished)
-SELECT tier, key, id, generation_id, run, false FROM gone
-ON CONFLICT (tier, key) DO UPDATE SET seen_gone_at = NULL, next_try_at = now()
-"""
-_DELETE_OF_RUN: Final = f"""
-WITH gone AS (
-  DELETE FROM objects WHERE generation_id = %(generation_id)s AND run = %(run)s
-  RETURNING tier, key, id, generation_id, run
-)
-{_MOVE_TO_REMOVALS}
-"""
-_DELETE_BY_IDS: Final = f"""
-WITH gone AS (
-  DELETE FROM objects WHERE id = ANY(%(ids)s) AND (%(owner_id)s::uuid IS NULL OR owner_id = %(owner_id)s)
-  RETURNING tier, key, id, generation_id, run
-)
-{_MOVE_TO_REMOVALS}
-"""
-_CLAIM: Final = """
-UPDATE removals SET claimed_until = now() + make_interval(secs => %(claim)s), tries = tries + 1
-WHERE id IN (
-  SELECT id FROM removals
-  WHERE {which} AND tier = ANY(%(tiers)s) AND (claimed_until IS NULL OR claimed_until < now())
-    AND NOT EXISTS (SELECT 1 FROM objects WHERE objects.tier = removals.tier AND objects.key = removals.key)
-  ORDER BY next_try_at LIMIT 16 FOR UPDATE SKIP LOCKED
-)
-RETURNING id, tier, key, unfinished, tries
-"""
-_OF_RUN: Final = "generation_id = %(generation_id)s AND run = %(run)s"
-_OF_IDS: Final = "object_id = ANY(%(ids)s)"
-_STILL_THERE: Final = "seen_gone_at IS NULL"
-_CLAIM_DUE: Final = _CLAIM.format(which="next_try_at <= now()")
-_CLAIM_OF_RUN: Final = _CLAIM.format(which=f"{_OF_RUN} AND {_STILL_THERE}")
-_CLAIM_OF_IDS: Final = _CLAIM.format(which=f"{_OF_IDS} AND {_STILL_THERE}")
-# A write that was broken off may still take effect: where one was, another look is taken a while later.
-_REMOVED: Final = """
-WITH seen AS (
-  UPDATE removals SET seen_gone_at = now(), claimed_until = NULL, tries = 0,
-    next_try_at = now() + make_interval(secs => 60)
-  WHERE id = ANY(%(ids)s) AND unfinished AND seen_gone_at IS NULL RETURNING id
-)
-DELETE FROM removals WHERE id = ANY(%(ids)s) AND (seen_gone_at IS NOT NULL OR NOT unfinished)
-"""
-_NOT_REMOVED: Final = """
-UPDATE removals SET claimed_until = NULL,
-  next_try_at = now() + make_interval(secs => least(300, power(2, least(tries, 9))))
-WHERE id = ANY(%(ids)s)
-"""
-_LEFT_OF_RUN: Final = f"""
-SELECT (SELECT count(*) FROM removals WHERE {_OF_RUN} AND {_STILL_THERE})
-  + (SELECT count(*) FROM uploads WHERE {_OF_RUN}) AS left_over
-"""
-_LEFT_OF_IDS: Final = (
-    f"SELECT count(*) AS left_over FROM removals WHERE {_OF_IDS} AND {_STILL_THERE}"
-)
-_PENDING: Final = f"SELECT count(*) AS pending FROM removals WHERE {_STILL_THERE}"
 _VOLUME: Final = """
 WITH first AS (INSERT INTO volume (id) VALUES (%(id)s) ON CONFLICT (the_only) DO NOTHING RETURNING id)
 SELECT id, true AS first FROM first UNION ALL SELECT id, false FROM volume LIMIT 1
@@ -210,23 +140,15 @@ class Usage:
     object_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class RemovalScope:
-    """Removals of one run, or of some objects."""
-
-    run: Run | None = None
-    ids: tuple[UUID, ...] = ()
-
-    def parameters(self) -> dict[str, Any]:
-        """For the statements that end in _OF_RUN and _OF_IDS."""
-        return _run_parameters(self.run) if self.run else {"ids": list(self.ids)}
-
-
 class Store:
-    """The service's rows. Every method is one transaction."""
+    """The service's rows. Every method is one transaction.
 
-    def __init__(self, pool: Pool) -> None:
+    A transfer that is not renewed for `lease_seconds` loses its slot, and what it left is removed.
+    """
+
+    def __init__(self, pool: Pool, *, lease_seconds: float) -> None:
         self._pool = pool
+        self._lease_seconds = lease_seconds
 
     # Objects
 
@@ -270,12 +192,13 @@ class Store:
         attempt = new_id()
         async with self._pool.connection() as connection, connection.transaction():
             if slot.run is not None:
-                await _see_run(connection, slot.run, slot.owner_id)
+                await see_run(connection, slot.run, slot.owner_id)
                 if (found := await _object(connection, slot.id)) is not None:
                     return found
             cursor = connection.cursor(row_factory=dict_row)
             await cursor.execute(
-                _TAKE_SLOT, {**_slot_parameters(slot), "attempt": attempt, "alive": ALIVE_SECONDS}
+                _TAKE_SLOT,
+                {**_slot_parameters(slot), "attempt": attempt, "alive": self._lease_seconds},
             )
             row = await cursor.fetchone()
             return Taken(attempt, bool(row and row["again"]))
@@ -346,7 +269,7 @@ class Store:
         """Says that these attempts live. Those that still have their slots, and whether their run was tombstoned."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
-                _RENEW, {"attempts": list(attempts), "alive": ALIVE_SECONDS}
+                _RENEW, {"attempts": list(attempts), "alive": self._lease_seconds}
             )
             return dict(await cursor.fetchall())
 
@@ -355,60 +278,6 @@ class Store:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(_EXPIRE, {"attempts": list(living)})
             return cursor.rowcount
-
-    # Removals
-
-    async def tombstone(self, run: Run, owner_id: UUID) -> int:
-        """Forbids the run's objects and turns those there into removals; gives their number.
-
-        Raises FailedPrecondition (STALE_LEASE) and NotFound for a run of somebody else.
-        """
-        async with self._pool.connection() as connection, connection.transaction():
-            await _see_run(connection, run, owner_id, tombstoned_is_fine=True)
-            await connection.execute(_TOMBSTONE, _run_parameters(run))
-            return (await connection.execute(_DELETE_OF_RUN, _run_parameters(run))).rowcount
-
-    async def delete(self, object_ids: Collection[UUID], owner_id: UUID | None) -> int:
-        """Turns objects into removals; only those of `owner_id` unless None. Gives their number."""
-        async with self._pool.connection() as connection:
-            parameters = {"ids": list(object_ids), "owner_id": owner_id}
-            return (await connection.execute(_DELETE_BY_IDS, parameters)).rowcount
-
-    async def claim_removals(
-        self, tiers: Collection[Tier], scope: RemovalScope | None
-    ) -> list[Removal]:
-        """Removals in these tiers that are ours for CLAIM_SECONDS: those of the scope, or those that are due."""
-        parameters: dict[str, Any] = {"tiers": list(tiers), "claim": CLAIM_SECONDS}
-        statement = _CLAIM_DUE
-        if scope is not None:
-            parameters |= scope.parameters()
-            statement = _CLAIM_OF_RUN if scope.run else _CLAIM_OF_IDS
-        async with self._pool.connection() as connection:
-            cursor = connection.cursor(row_factory=class_row(Removal))
-            await cursor.execute(statement, parameters)
-            return await cursor.fetchall()
-
-    async def removed(self, done: Collection[int], failed: Collection[int]) -> None:
-        """Ends the claims: `done` are gone, `failed` are tried again later."""
-        async with self._pool.connection() as connection, connection.transaction():
-            if done:
-                await connection.execute(_REMOVED, {"ids": list(done)})
-            if failed:
-                await connection.execute(_NOT_REMOVED, {"ids": list(failed)})
-
-    async def left_over(self, scope: RemovalScope) -> int:
-        """How many of the scope's bytes are not gone yet; transfers under way count."""
-        statement = _LEFT_OF_RUN if scope.run else _LEFT_OF_IDS
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(statement, scope.parameters())
-            row = await cursor.fetchone()
-            return int(row[0]) if row else 0
-
-    async def pending_removals(self) -> int:
-        """How many removals there are in all."""
-        async with self._pool.connection() as connection:
-            row = await (await connection.execute(_PENDING)).fetchone()
-            return int(row[0]) if row else 0
 
     # The local volume
 
@@ -429,27 +298,13 @@ async def _object(connection: Connection, object_id: UUID) -> StoredObject | Non
     return await cursor.fetchone()
 
 
-async def _see_run(
-    connection: Connection, run: Run, owner_id: UUID, *, tombstoned_is_fine: bool = False
-) -> None:
-    cursor = connection.cursor(row_factory=dict_row)
-    await cursor.execute(_SEE_RUN, {**_run_parameters(run), "owner_id": owner_id})
-    row = await cursor.fetchone()
-    if row is None or row["owner_id"] != owner_id:
-        raise NotFound("There is no such generation.")
-    if row["lease_token"] > run.lease_token:
-        raise stale_lease()
-    if row["tombstoned"] and not tombstoned_is_fine:
-        raise tombstoned()
-
-
 async def _why_lost(connection: Connection, slot: Slot) -> ReelgateError:
     if slot.run is not None:
         cursor = connection.cursor(row_factory=dict_row)
         await cursor.execute(
             "SELECT tombstoned_at IS NOT NULL AS tombstoned FROM runs WHERE "
             "generation_id = %(generation_id)s AND run = %(run)s",
-            _run_parameters(slot.run),
+            run_parameters(slot.run),
         )
         row = await cursor.fetchone()
         if row is not None and row["tombstoned"]:
@@ -457,29 +312,9 @@ async def _why_lost(connection: Connection, slot: Slot) -> ReelgateError:
     return stale_lease()
 
 
-def stale_lease() -> ReelgateError:
-    """Somebody with a newer right acts for this run."""
-    return FailedPrecondition("A later call acts for this generation.", reason="STALE_LEASE")
-
-
-def tombstoned() -> ReelgateError:
-    """Nothing of this run is kept any more."""
-    return FailedPrecondition(
-        "The generation was cancelled or deleted; nothing of it is kept.", reason="TOMBSTONED"
-    )
-
-
-def _run_parameters(run: Run) -> dict[str, Any]:
-    return {
-        "generation_id": run.generation_id,
-        "run": run.number,
-        "lease_token": run.lease_token,
-    }
-
-
 def _slot_parameters(slot: Slot) -> dict[str, Any]:
     if slot.run is None:
         run: dict[str, Any] = {"generation_id": None, "run": 0, "lease_token": 0}
     else:
-        run = _run_parameters(slot.run)
+        run = run_parameters(slot.run)
     return {"object_id": slot.id, **run}

@@ -1,0 +1,134 @@
+"""How a body is kept: one slot, the best tier that takes it, and nothing left behind where none does."""
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+
+from services.kernel.errors import ReelgateError, Unavailable
+from services.storage.cleanup import Cleanup
+from services.storage.landing import Landing
+from services.storage.measures import TRANSFER_SECONDS
+from services.storage.objects import Progress, Slot, StoredObject
+from services.storage.pipe import Pipe
+from services.storage.ports import Source, TierFailed
+from services.storage.running import Running
+from services.storage.source_stream import StreamSource
+from services.storage.store.transfers import Store, Taken
+from services.storage.tiers import Tiers
+
+log = structlog.get_logger()
+
+_LEAVE_SECONDS: Final = 15.0
+
+
+class Keeper:
+    """Brings bodies from their sources into a tier and makes objects of them."""
+
+    def __init__(
+        self, store: Store, tiers: Tiers, pipe: Pipe, running: Running, cleanup: Cleanup
+    ) -> None:
+        self._store = store
+        self._tiers = tiers
+        self._pipe = pipe
+        self._running = running
+        self._cleanup = cleanup
+
+    async def keep(
+        self, kind: str, slot: Slot, source: Source, limit: int, progress: Progress
+    ) -> StoredObject:
+        """Keeps a body of at most `limit` bytes; gives what is there already where the step was done before.
+
+        Raises ReelgateError: FailedPrecondition (STALE_LEASE, TOMBSTONED), Unavailable (NO_TIER), and what the source
+        raises. `kind` names the transfer in the metrics.
+        """
+        begin = time.perf_counter()
+        result = "CANCELLED"
+        try:
+            async with self._running.transfer(slot) as transfer:
+                async with self._running.turn(transfer):
+                    taken = await self._store.begin(slot)
+                    if isinstance(taken, StoredObject):
+                        result = "ALREADY_KEPT"
+                        return taken
+                    transfer.attempt = taken.attempt
+                kept = await self._in_some_tier(slot, taken, source, limit, progress)
+                result = "KEPT"
+                log.info(
+                    "object_kept",
+                    object_id=str(kept.id),
+                    source=source.name,
+                    tier=kept.tier,
+                    size_bytes=kept.size_bytes,
+                    seconds=round(time.perf_counter() - begin, 3),
+                )
+                return kept
+        except ReelgateError as error:
+            result = error.reason
+            log.info(
+                "object_refused",
+                object_id=str(slot.id),
+                source=source.name,
+                reason=error.reason,
+                error=error.message,
+            )
+            raise
+        finally:
+            TRANSFER_SECONDS.labels(kind, result).observe(time.perf_counter() - begin)
+
+    async def _in_some_tier(
+        self, slot: Slot, taken: Taken, source: Source, limit: int, progress: Progress
+    ) -> StoredObject:
+        candidates = self._tiers.healthy()
+        for number, blobs in enumerate(candidates, start=1):
+            landing = Landing(self._store, blobs, slot, taken)
+            try:
+                received = await self._pipe.pour(source, landing, limit, progress)
+                return await landing.commit(received)
+            except BaseException as failure:
+                failed_over = isinstance(failure, TierFailed)
+                if isinstance(failure, TierFailed):
+                    self._tiers.report(failure)
+                more = number < len(candidates) and failed_over and _repeatable(source)
+                if not more:
+                    await self._leave(slot, taken, landing, failure)
+                if not failed_over:
+                    raise
+                if not more:
+                    break
+        else:
+            await self._store.abandon(slot, taken.attempt, None, clean=True)
+        raise Unavailable(
+            "Neither S3 nor the local disk takes files right now. Try again later.",
+            reason="NO_TIER",
+            retry_after=10,
+        )
+
+    async def _leave(
+        self, slot: Slot, taken: Taken, landing: Landing, failure: BaseException
+    ) -> None:
+        """Cleans up after a failed transfer, also while the task is being cancelled."""
+
+        async def leave() -> None:
+            clean = await landing.give_up(failure)
+            await self._store.abandon(slot, taken.attempt, landing.aimed, clean=clean)
+            if not clean:
+                self._cleanup.wake()
+
+        task = asyncio.ensure_future(leave())
+        try:
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await asyncio.shield(task)
+        except TimeoutError:
+            task.cancel()
+        except asyncio.CancelledError:
+            await asyncio.wait({task}, timeout=_LEAVE_SECONDS)
+            raise
+        except Exception:
+            # The slot ends by itself when it is not renewed, and what was left is removed then.
+            log.warning("transfer_not_left", object_id=str(slot.id), exc_info=True)
+
+
+def _repeatable(source: Source) -> bool:
+    return not isinstance(source, StreamSource) or source.repeatable

@@ -1,0 +1,1 @@
+"""The gRPC face of storage: protos in, dataclasses through, protos out."""

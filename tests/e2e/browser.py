@@ -1,0 +1,42 @@
+"""The Chromium that `make e2e` unpacks, started for tests."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from playwright.async_api import Browser, async_playwright
+
+UNPACKED: Final = Path(__file__).parent / ".browser"
+AXE: Final = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+_FLAGS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--mute-audio",
+)
+
+
+@asynccontextmanager
+async def launched() -> AsyncIterator[Browser]:
+    """A running browser; it brings its own libraries and fonts."""
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": str(UNPACKED / "al2023" / "lib"),
+        "FONTCONFIG_FILE": str(UNPACKED / "fonts.conf"),
+    }
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=UNPACKED / "chromium",
+            args=list(_FLAGS),
+            env={name: value for name, value in environment.items()},
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
