@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from services.kernel.errors import ReelgateError
 from services.kernel.grpc_server import make_server, serving
 from services.kernel.logs import configure
 from services.kernel.migrations import MigrationError, migrate
@@ -58,8 +59,8 @@ def main(arguments: list[str]) -> None:
         configure("quota", level=settings.log_level, form=settings.log_format)
         try:
             asyncio.run(migrate(settings.migration_url, MIGRATIONS))
-        except MigrationError as error:
-            refuse(str(error))
+        except (MigrationError, ReelgateError) as error:
+            sys.exit(f"reelgate: {error}")
         return
     run(
         "quota",

@@ -14,6 +14,7 @@ from services.storage.ports import Body, Received
 
 _FLUSH_BYTES: Final = 1024 * 1024
 _READ_BYTES: Final = 256 * 1024
+_MOST_AT_ONCE: Final = 512  # the system takes 1024
 
 
 class StreamSource:
@@ -80,9 +81,8 @@ class StreamSource:
             if self._file is None:
                 directory.mkdir(parents=True, exist_ok=True)
                 # Nameless: nothing is left behind whatever happens to us.
-                self._file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - closed in close()
-            self._file.write(b"".join(self._pending))
-            self._file.flush()
+                self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115 - closed in close()
+            _write_all(self._file.fileno(), self._pending)
         except OSError:
             # Without a spool the upload goes on; only the second tier is out of reach for it.
             self._directory = None
@@ -124,3 +124,14 @@ class StreamSource:
             with suppress(OSError):
                 self._file.close()
             self._file = None
+
+
+def _write_all(file: int, chunks: list[bytes]) -> None:
+    """Appends the chunks, without a copy of them."""
+    left = [memoryview(chunk) for chunk in chunks]
+    while left:
+        written = os.writev(file, left[:_MOST_AT_ONCE])
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        if written:
+            left[0] = left[0][written:]

@@ -25,7 +25,7 @@ _FLAGS: Final = (
 @asynccontextmanager
 async def launched() -> AsyncIterator[Browser]:
     """A running browser; it brings its own libraries and fonts."""
-    environment = {
+    environment: dict[str, str | float | bool] = {
         **os.environ,
         "LD_LIBRARY_PATH": str(UNPACKED / "al2023" / "lib"),
         "FONTCONFIG_FILE": str(UNPACKED / "fonts.conf"),
@@ -34,7 +34,7 @@ async def launched() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(
             executable_path=UNPACKED / "chromium",
             args=list(_FLAGS),
-            env={name: value for name, value in environment.items()},
+            env=environment,
         )
         try:
             yield browser

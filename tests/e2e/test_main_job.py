@@ -1,4 +1,4 @@
-"""A prompt becomes a kept video: log in, generate, watch, download, delete (issue's main job, under the real policy)."""
+"""A prompt becomes a kept video: log in, generate, watch, download, delete (main job, real policy)."""
 
 import hashlib
 

@@ -409,8 +409,9 @@ class Conductor:
     async def _give_back(self, lease: Lease) -> None:
         """Frees everything the run holds: objects, quota, and the upstream that may still work for it."""
         generation = lease.generation
-        await self._storage.tombstone(generation, lease.token)
+        # Quota first: its owner has given the bytes up, however long a tier that hangs takes to delete them.
         await self._quota.release(generation, lease.token)
+        await self._storage.tombstone(generation, lease.token)
         for attempt, state in await self._store.attempts(generation):
             if state == "open":
                 await self._stop_upstream(generation, attempt)

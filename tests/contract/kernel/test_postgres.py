@@ -46,9 +46,8 @@ async def test_each_statement_is_its_own_transaction_unless_one_is_opened(
 ) -> None:
     async with pool.connection() as connection:
         await connection.execute("CREATE TABLE notes (id integer)")
-        async with connection.transaction():
+        async with connection.transaction(force_rollback=True):
             await connection.execute("INSERT INTO notes VALUES (1)")
-            raise psycopg.Rollback
         await connection.execute("INSERT INTO notes VALUES (2)")
     with psycopg.connect(database) as other:
         assert other.execute("SELECT id FROM notes").fetchall() == [(2,)]

@@ -459,11 +459,13 @@ async def test_d4_deleting_a_completed_one_erases_its_objects_and_frees_its_byte
     stage.storage.unreachable = True
     await stage.look()
     assert await stage.store.exists(made)
-    assert stage.quota.released == []
+    assert len(stage.quota.released) == 1, (
+        "the bytes are given up, however long their deletion takes"
+    )
     stage.storage.unreachable = False
     await stage.look()
     assert not await stage.store.exists(made)
-    assert (len(stage.storage.tombstones), len(stage.quota.released)) == (1, 1)
+    assert len(stage.storage.tombstones) == 1
     assert stage.provider.cancelled == []
 
 

@@ -17,11 +17,13 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local import ports
+from deploy.local.databases import address_for, create_roles
 from services.kernel.errors import ReelgateError
 from services.kernel.ids import new_id
 from tests.contract.quota.running import Callers, Keys, new_run
 
 ROOT = Path(__file__).parents[3]
+_ROLE = "quota_of_one_test"
 COMMAND = (sys.executable, "-m", "services.quota")
 
 
@@ -83,7 +85,9 @@ def finish(environment: Mapping[str, str], *arguments: str) -> subprocess.Comple
 
 @pytest.fixture
 def process(database: str, keys: Keys) -> Process:
-    return Process(database, keys)
+    """As in an installation: the service has a role and a schema of its own, and sees nothing else."""
+    create_roles(database, {_ROLE: "a password"})
+    return Process(address_for(database, _ROLE, "a password"), keys)
 
 
 @pytest.fixture
@@ -159,7 +163,7 @@ def test_migrate_brings_the_database_up_to_date_and_ends(process: Process, datab
     for _ in range(2):
         assert finish(process.environment, "migrate").returncode == 0
     with psycopg.connect(database) as connection:
-        row = connection.execute("SELECT count(*) FROM default_limit").fetchone()
+        row = connection.execute(f"SELECT count(*) FROM {_ROLE}.default_limit").fetchone()
     assert row == (1,)
 
 
