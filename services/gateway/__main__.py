@@ -30,9 +30,10 @@ from services.gateway.store.generations import GenerationStore
 from services.gateway.store.leases import LeaseStore
 from services.gateway.store.people import PeopleStore
 from services.gateway.watch import WatchHub
-from services.gateway.worker.conduct import Conductor, Patience
+from services.gateway.worker.conduct import Conductor
 from services.gateway.worker.housekeeping import tidy_up_for_ever
 from services.gateway.worker.loop import Worker
+from services.gateway.worker.workplace import Patience, Workplace
 from services.kernel.egress import Egress, Policy, parse_origins
 from services.kernel.grpc_client import make_channel
 from services.kernel.grpc_server import make_server, serving
@@ -135,16 +136,16 @@ async def _edge(settings: EdgeSettings, runtime: Runtime) -> None:
 async def _worker(settings: WorkerSettings, runtime: Runtime) -> None:
     async with _open(settings) as rooms, background() as work:
         store = LeaseStore(rooms.pool)
-        patience = Patience(settings.poll_seconds, settings.lost_after_seconds)
-        conductor = Conductor(
-            store,
-            rooms.accounts,
-            rooms.providers,
-            rooms.storage,
-            rooms.quota,
-            rooms.catalogue,
-            patience,
+        workplace = Workplace(
+            store=store,
+            accounts=rooms.accounts,
+            providers=rooms.providers,
+            storage=rooms.storage,
+            quota=rooms.quota,
+            models={model.id: model for model in rooms.catalogue},
+            patience=Patience(settings.poll_seconds, settings.lost_after_seconds),
         )
+        conductor = Conductor(workplace)
         worker = Worker(
             store, conductor, lease_seconds=settings.lease_seconds, capacity=settings.capacity
         )

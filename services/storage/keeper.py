@@ -13,7 +13,7 @@ from services.storage.measures import TRANSFER_SECONDS
 from services.storage.objects import Progress, Slot, StoredObject
 from services.storage.pipe import Pipe
 from services.storage.ports import Source, TierFailed
-from services.storage.running import Running
+from services.storage.running import Running, Transfer
 from services.storage.source_stream import StreamSource
 from services.storage.store.transfers import Store, Taken
 from services.storage.tiers import Tiers
@@ -53,7 +53,7 @@ class Keeper:
                         result = "ALREADY_KEPT"
                         return taken
                     transfer.attempt = taken.attempt
-                kept = await self._in_some_tier(slot, taken, source, limit, progress)
+                kept = await self._in_some_tier(transfer, taken, source, limit, progress)
                 result = "KEPT"
                 log.info(
                     "object_kept",
@@ -78,11 +78,11 @@ class Keeper:
             TRANSFER_SECONDS.labels(kind, result).observe(time.perf_counter() - begin)
 
     async def _in_some_tier(
-        self, slot: Slot, taken: Taken, source: Source, limit: int, progress: Progress
+        self, transfer: Transfer, taken: Taken, source: Source, limit: int, progress: Progress
     ) -> StoredObject:
         candidates = self._tiers.healthy()
         for number, blobs in enumerate(candidates, start=1):
-            landing = Landing(self._store, blobs, slot, taken)
+            landing = Landing(self._store, blobs, transfer, taken)
             try:
                 received = await self._pipe.pour(source, landing, limit, progress)
                 return await landing.commit(received)
@@ -92,13 +92,14 @@ class Keeper:
                     self._tiers.report(failure)
                 more = number < len(candidates) and failed_over and _repeatable(source)
                 if not more:
-                    await self._leave(slot, taken, landing, failure)
+                    await self._leave(transfer, taken, landing, failure)
                 if not failed_over:
                     raise
                 if not more:
                     break
         else:
-            await self._store.abandon(slot, taken.attempt, None, clean=True)
+            transfer.settle()
+            await self._store.abandon(transfer.slot, taken.attempt, None, clean=True)
         raise Unavailable(
             "Neither S3 nor the local disk takes files right now. Try again later.",
             reason="NO_TIER",
@@ -106,13 +107,14 @@ class Keeper:
         )
 
     async def _leave(
-        self, slot: Slot, taken: Taken, landing: Landing, failure: BaseException
+        self, transfer: Transfer, taken: Taken, landing: Landing, failure: BaseException
     ) -> None:
         """Cleans up after a failed transfer, also while the task is being cancelled."""
 
         async def leave() -> None:
             clean = await landing.give_up(failure)
-            await self._store.abandon(slot, taken.attempt, landing.aimed, clean=clean)
+            transfer.settle()
+            await self._store.abandon(transfer.slot, taken.attempt, landing.aimed, clean=clean)
             if not clean:
                 self._cleanup.wake()
 
@@ -127,7 +129,7 @@ class Keeper:
             raise
         except Exception:
             # The slot ends by itself when it is not renewed, and what was left is removed then.
-            log.warning("transfer_not_left", object_id=str(slot.id), exc_info=True)
+            log.warning("transfer_not_left", object_id=str(transfer.slot.id), exc_info=True)
 
 
 def _repeatable(source: Source) -> bool:

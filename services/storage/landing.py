@@ -8,8 +8,9 @@ import structlog
 
 from services.kernel.errors import Aborted, Unavailable
 from services.storage.measures import PARTS_TOTAL, STORED_BYTES_TOTAL
-from services.storage.objects import Slot, StoredObject, Tier
+from services.storage.objects import StoredObject, Tier
 from services.storage.ports import Blobs, Part, Place, Received, TierFailed, Writer
+from services.storage.running import Transfer
 from services.storage.sniff import sniff
 from services.storage.store.transfers import Store, Taken
 
@@ -24,10 +25,11 @@ _FINAL_SECONDS: Final = 10.0
 class Landing:
     """A sink of the pipe. End it with `commit` or `give_up`."""
 
-    def __init__(self, store: Store, blobs: Blobs, slot: Slot, taken: Taken) -> None:
+    def __init__(self, store: Store, blobs: Blobs, transfer: Transfer, taken: Taken) -> None:
+        self._transfer = transfer
         self._store = store
         self._blobs = blobs
-        self._slot = slot
+        self._slot = transfer.slot
         self._taken = taken
         self._content_type = ""
         self._writer: Writer | None = None
@@ -81,6 +83,7 @@ class Landing:
         await self._store.still_allowed(self._slot, self._taken.attempt)
         self._written = True
         await _undisturbed(self._writer.complete())
+        self._transfer.settle()
         kept = await self._store.commit(
             self._slot, self._taken.attempt, received, self._content_type
         )

@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class Transfer:
-    """One of them; `attempt` once it has its slot."""
+    """One of them; `attempt` while it has its slot."""
 
     def __init__(self, slot: Slot, task: "asyncio.Task[object]") -> None:
         self.slot = slot
@@ -26,6 +26,10 @@ class Transfer:
         self.attempt: UUID | None = None
         self.stopped: ReelgateError | None = None
         self.ended = asyncio.Event()
+
+    def settle(self) -> None:
+        """It is about to leave its slot, one way or the other: losing it from now on says nothing."""
+        self.attempt = None
 
     def stop(self, reason: ReelgateError) -> None:
         """Ends it with this reason."""
@@ -118,6 +122,8 @@ class Running:
                 log.warning("transfers_not_renewed", count=len(held), exc_info=True)
                 continue
             for attempt, one in held.items():
+                if one.attempt is None:
+                    continue  # settled meanwhile
                 if attempt not in known:
                     one.stop(stale_lease())
                 elif known[attempt]:

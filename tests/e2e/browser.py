@@ -24,7 +24,10 @@ _FLAGS: Final = (
 
 @asynccontextmanager
 async def launched() -> AsyncIterator[Browser]:
-    """A running browser; it brings its own libraries and fonts."""
+    """A running browser, with the libraries and fonts that came with it."""
+    program = UNPACKED / "chromium"
+    if not program.exists():
+        raise FileNotFoundError(f"{program}: `make e2e` puts it there")
     environment: dict[str, str | float | bool] = {
         **os.environ,
         "LD_LIBRARY_PATH": str(UNPACKED / "al2023" / "lib"),
@@ -32,7 +35,7 @@ async def launched() -> AsyncIterator[Browser]:
     }
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=UNPACKED / "chromium",
+            executable_path=program,
             args=list(_FLAGS),
             env=environment,
         )

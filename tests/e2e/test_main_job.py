@@ -16,6 +16,22 @@ PROMPT = "Snow falls on a quiet harbour"
 RENDERING_MS = 120_000
 
 
+async def test_the_pages_policy_allows_no_inline_code_and_the_browser_keeps_it(
+    visit: Visit,
+) -> None:
+    visitor = await visit()
+    page = await visitor.context.request.get("/sora")
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    await visitor.open()
+    await expect(visitor.at("welcome")).to_be_visible()
+    assert visitor.problems == []
+    await visitor.page.evaluate("() => fetch('http://192.0.2.1/').catch(() => null)")
+    assert any("policy connect-src refused" in problem for problem in visitor.problems)
+    visitor.problems.clear()
+
+
 async def test_a_prompt_becomes_a_video_that_plays_downloads_and_goes(
     visit: Visit, product: Product
 ) -> None:

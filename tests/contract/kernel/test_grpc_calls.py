@@ -315,19 +315,35 @@ async def test_a_stream_can_be_written_to_message_by_message(
     assert len(peer.callers) == 1
 
 
-async def test_a_restarted_peer_is_found_again_within_seconds(verifier: Verifier) -> None:
-    async with served(verifier) as peer:
-        address = peer.address
-    async with make_channel(address) as channel:
-        with pytest.raises(Unavailable):
-            await unary_unary(channel)
-        server = make_server(verifier)
-        quota_pb2_grpc.add_QuotaServiceServicer_to_server(_Answering(), server)  # type: ignore[abstract]
+async def test_a_restarted_peer_is_found_again_within_seconds(
+    verifier: Verifier, peer: Peer
+) -> None:
+    """A call whose method is idempotent does not even notice: it is repeated for about a second."""
+    async with served(verifier) as gone:
+        address = gone.address
+    server = make_server(verifier)
+    quota_pb2_grpc.add_QuotaServiceServicer_to_server(_Answering(), server)  # type: ignore[abstract]
+    async with (
+        make_channel(address) as channel,
+        make_channel(address, quota_pb2.DESCRIPTOR) as patient,
+    ):
+        assert await _refused(unary_unary(channel)) is not None
+        patiently = asyncio.create_task(unary_unary(patient))
+        await asyncio.sleep(0.05)
         async with serving(server, address, [], drain_seconds=0), asyncio.timeout(5):
-            while True:
-                with suppress(Unavailable):
-                    await unary_unary(channel)
-                    break
+            await patiently
+            while await _refused(unary_unary(channel)) is not None:
+                pass
+
+
+async def test_what_a_handler_answered_is_not_asked_again(peer: Peer) -> None:
+    async def behave() -> None:
+        raise Unavailable("Not now.")
+
+    peer.behave = behave
+    async with make_channel(peer.address, quota_pb2.DESCRIPTOR) as patient:
+        assert await _refused(unary_unary(patient)) is not None
+    assert len(peer.request_ids) == 1
 
 
 class _Answering(quota_pb2_grpc.QuotaServiceServicer):

@@ -1,4 +1,4 @@
-"""One generation from the queue to its end, with a scripted upstream and real rows (D2, D8, B4, G4, invariants 1 to 7)."""
+"""One generation from the queue to its end: a scripted upstream, real rows (D2, D8, B4, G4, invariants 1 to 7)."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -27,7 +27,8 @@ from services.gateway.providers.port import (
 from services.gateway.store.accounts import AccountStore
 from services.gateway.store.generations import GenerationStore
 from services.gateway.store.leases import LeaseStore
-from services.gateway.worker.conduct import Conductor, Patience
+from services.gateway.worker.conduct import Conductor
+from services.gateway.worker.workplace import Patience, Workplace
 from services.kernel.egress import Egress
 from services.kernel.errors import (
     Aborted,
@@ -203,15 +204,16 @@ class Stage:
 @pytest.fixture
 async def stage(pool: Pool, store: GenerationStore, leases: LeaseStore, owner: UUID) -> Stage:
     provider, storage, quota = Scripted(), Storage(), Quota()
-    conductor = Conductor(
-        leases,
-        Accounts(pool),
-        {"scripted": provider},
-        cast("StorageClient", storage),
-        cast("QuotaClient", quota),
-        Catalogue.default(),
-        Patience(poll_seconds=0.01, lost_after_seconds=900),
+    workplace = Workplace(
+        store=leases,
+        accounts=Accounts(pool),
+        providers={"scripted": provider},
+        storage=cast("StorageClient", storage),
+        quota=cast("QuotaClient", quota),
+        models={model.id: model for model in Catalogue.default()},
+        patience=Patience(poll_seconds=0.01, lost_after_seconds=900),
     )
+    conductor = Conductor(workplace)
     return Stage(pool, store, leases, owner, provider, storage, quota, conductor)
 
 
