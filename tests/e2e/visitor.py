@@ -99,6 +99,8 @@ class Visitor:
         """Writes a prompt, sends it and returns its card."""
         await self.at("prompt").fill(prompt)
         await self.at("generate").click()
+        # The bar is ready for the next one.
+        await expect(self.at("prompt")).to_have_value("")
         card = self.card(prompt)
         await expect(card).to_be_visible()
         return card

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -55,7 +56,7 @@ async def add_user(pool: Pool) -> UUID:
     return user_id
 
 
-async def add_account(pool: Pool, name: str = "one", **columns: object) -> UUID:
+async def add_account(pool: Pool, name: str = "one", **columns: Any) -> UUID:
     """One more account of the scripted dialect; `columns` set what is not the default."""
     account_id = new_id()
     async with pool.connection() as connection:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -204,7 +205,7 @@ async def test_b5_the_limit_of_an_account_holds_under_concurrency(
     [{"status": "disabled"}, {"status": "error"}, {"models": ["another"]}, {"dialect": "other"}],
 )
 async def test_b1_an_account_that_may_not_serve_the_model_is_not_chosen(
-    columns: dict[str, object], store: GenerationStore, leases: LeaseStore, pool: Pool, owner: UUID
+    columns: dict[str, Any], store: GenerationStore, leases: LeaseStore, pool: Pool, owner: UUID
 ) -> None:
     await add_account(pool, **columns)
     await _queued(store, owner)

@@ -209,10 +209,10 @@ async def test_d14_a_watcher_sees_every_change_in_order_and_nothing_twice(
                 return
 
     async def live(number: int) -> tuple[UUID, str]:
-        while True:
+        made: UUID | None = None
+        while made is None:
             try:
                 made = await _made(store, owner)
-                break
             except ResourceExhausted:
                 await asyncio.sleep(0.005)
         await store.cancel(made, owner)
