@@ -33,7 +33,7 @@ test: .venv/.stamp-dev protos/gen/.stamp $(WEB)/dist/index.html tests/e2e/.brows
 	@echo "Testing the web UI…"
 	@cd $(WEB) && $(NODE_PATH_FIRST) npm test --silent
 	@echo "Testing everything else…"
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: e2e
 e2e: .venv/.stamp-dev protos/gen/.stamp $(WEB)/dist/index.html tests/e2e/.browser/.stamp  ## Run the tests in a real browser only

@@ -19,6 +19,7 @@ from services.gateway.clients import (
 from services.gateway.delivery import UpstreamReader
 from services.gateway.edge import app as edge_app
 from services.gateway.identity import Identity
+from services.gateway.offer import Offer
 from services.gateway.providers import DIALECTS
 from services.gateway.providers.port import Provider
 from services.gateway.seed import seed
@@ -99,7 +100,8 @@ async def _api(settings: ApiSettings, runtime: Runtime) -> None:
         store = GenerationStore(rooms.pool)
         hub = WatchHub(store)
         work.start(hub.listen(settings.listen_url))
-        service = Generations(store, rooms.accounts, rooms.catalogue, rooms.storage, rooms.quota)
+        offer = Offer(rooms.catalogue, rooms.accounts)
+        service = Generations(store, offer, rooms.catalogue, rooms.storage, rooms.quota)
         reader = UpstreamReader(store, rooms.accounts, rooms.providers, rooms.egress)
         servicer = generations.GenerationServicer(service, hub, reader)
         who = Identity(people, rooms.signer, registration_enabled=settings.registration_enabled)

@@ -18,8 +18,7 @@ from services.gateway.generations import (
     Media,
     NewGeneration,
 )
-from services.gateway.providers import DIALECTS
-from services.gateway.store.accounts import AccountStore
+from services.gateway.offer import Offer
 from services.gateway.store.generations import Filter, GenerationStore, IdempotencyKey
 from services.kernel.errors import (
     InvalidArgument,
@@ -77,13 +76,13 @@ class Generations:
     def __init__(
         self,
         store: GenerationStore,
-        accounts: AccountStore,
+        offer: Offer,
         catalogue: Catalogue,
         storage: StorageClient,
         quota: QuotaClient,
     ) -> None:
         self._store = store
-        self._accounts = accounts
+        self._offer = offer
         self._catalogue = catalogue
         self._storage = storage
         self._quota = quota
@@ -127,7 +126,7 @@ class Generations:
         model, count = self._catalogue.choose(request.model, request.wish)
         if request.image_url:
             raise InvalidArgument("Reference images are not supported yet.", field="image_url")
-        if not await self._is_served(model.id, model.media_type):
+        if not await self._offer.includes(model):
             raise Unavailable(
                 f"No account serves the model {model.id} right now.",
                 reason="NO_ACCOUNT",
@@ -149,17 +148,6 @@ class Generations:
             reserved_bytes=model.reserve_bytes * count,
             deadline_seconds=_DEADLINE_SECONDS,
         )
-
-    async def _is_served(self, model_id: str, media_type: str) -> bool:
-        for dialect, models in await self._accounts.served():
-            provider = DIALECTS.get(dialect)
-            if (
-                provider
-                and media_type in provider.media_types
-                and (not models or model_id in models)
-            ):
-                return True
-        return False
 
     async def _admit(self, new: NewGeneration) -> None:
         try:

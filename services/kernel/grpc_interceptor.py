@@ -180,19 +180,21 @@ class _Method:
                 return None
             # Something the call waited for was cancelled, not the call: grpc.aio would never answer.
             return Aborted("This was broken off. Try again.")
+        if not isinstance(error, Exception):
+            return None
         if isinstance(error, NotImplementedError) and context.code() is _UNIMPLEMENTED:
             # So say the servicers that protoc generates.
             return Unimplemented("This is not available in this version yet.")
         return _foreseen(error) or self._unexpected(error)
 
-    def _unexpected(self, error: BaseException) -> ReelgateError:
+    def _unexpected(self, error: Exception) -> ReelgateError:
         ERRORS_TOTAL.labels(self._name).inc()
         log.error("unexpected_error", method=self._name, exc_info=error)
         request_id = call_context.request_id.get()
         return Internal(f"Something went wrong here (request {request_id}).")
 
 
-def _foreseen(error: BaseException) -> ReelgateError | None:
+def _foreseen(error: Exception) -> ReelgateError | None:
     if isinstance(error, ReelgateError):
         return error
     if isinstance(error, TimeoutError):

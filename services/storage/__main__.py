@@ -18,6 +18,7 @@ from services.storage.blobs_local import LocalBlobs
 from services.storage.blobs_s3 import open_s3
 from services.storage.budget import Budget
 from services.storage.cleanup import Cleanup
+from services.storage.heap import give_large_blocks_back
 from services.storage.keeper import Keeper
 from services.storage.pipe import Pipe
 from services.storage.running import Running
@@ -105,6 +106,7 @@ def main() -> None:
         print("usage: python -m services.storage [migrate]", file=sys.stderr)
         sys.exit(64)
     else:
+        give_large_blocks_back()
         run(
             "storage",
             lambda runtime: _serve(settings, runtime),

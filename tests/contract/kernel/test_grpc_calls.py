@@ -13,8 +13,8 @@ from reelgate.quota.v1 import quota_pb2, quota_pb2_grpc
 from reelgate.storage.v1 import storage_pb2, storage_pb2_grpc
 from services.kernel import context
 from services.kernel.errors import DeadlineExceeded, Unavailable
-from services.kernel.grpc_client import make_channel
-from services.kernel.grpc_server import make_server, serving
+from services.kernel.grpc_client import CHANNEL_OPTIONS, make_channel
+from services.kernel.grpc_server import SERVER_OPTIONS, make_server, serving
 from services.kernel.runtime import background
 from services.kernel.status import rpc_errors
 from services.kernel.tokens import Verifier
@@ -349,6 +349,15 @@ async def test_what_a_handler_answered_is_not_asked_again(peer: Peer) -> None:
 class _Answering(quota_pb2_grpc.QuotaServiceServicer):
     async def GetQuota(self, request: Any, context: Any) -> quota_pb2.GetQuotaResponse:  # noqa: N802
         return quota_pb2.GetQuotaResponse()
+
+
+def test_a_server_allows_the_pings_that_our_clients_send() -> None:
+    """Otherwise it ends an idle connection after 80 s with `too_many_pings`: too long to wait for here."""
+    client, server = dict(CHANNEL_OPTIONS), dict(SERVER_OPTIONS)
+    allowed_ms = server["grpc.http2.min_ping_interval_without_data_ms"]
+    assert client["grpc.keepalive_time_ms"] > allowed_ms
+    for side in (client, server):
+        assert side["grpc.keepalive_permit_without_calls"] == 1
 
 
 async def test_the_environments_proxy_is_not_for_our_own_services(
