@@ -12,7 +12,7 @@ WEB_SOURCES := $(shell find $(WEB)/src $(WEB)/public $(WEB)/index.html $(WEB)/vi
 	$(WEB)/tsconfig.json -type f 2>/dev/null)
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet --quiet
 # Every folder of tests/bench that can be run.
-BENCH := $(notdir $(patsubst %/,%,$(dir $(wildcard tests/bench/*/__main__.py))))
+BENCH ?= $(notdir $(patsubst %/,%,$(dir $(wildcard tests/bench/*/__main__.py))))
 # Not `npm ci`: it refuses a lock file without the optional packages of platforms that a registry does not carry.
 # This installs what the lock file says, checks its hashes and leaves it as it is.
 NPM_INSTALL := npm install --no-save --no-audit --no-fund --loglevel=error >/dev/null

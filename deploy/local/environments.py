@@ -67,6 +67,8 @@ class Environments:
         return {
             **self._database("storage"),
             "REELGATE_STORAGE_LOCAL_DIR": str(self.home / "storage"),
+            # The supervisor does not wait for longer.
+            "REELGATE_STORAGE_DRAIN_SECONDS": "10",
             "REELGATE_EGRESS_PRIVATE_ORIGINS": self._private_origins(),
             **self._s3(),
         }

@@ -4,7 +4,7 @@ import ctypes
 from typing import Final
 
 _M_MMAP_THRESHOLD: Final = -3  # malloc.h
-_LARGE_BYTES: Final = 128 * 1024
+_LARGE_BYTES: Final = 256 * 1024
 
 
 def give_large_blocks_back() -> None:

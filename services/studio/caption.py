@@ -1,4 +1,4 @@
-"""The prompt, drawn legibly over the foot of a picture."""
+"""The prompt, drawn legibly near the foot of a picture."""
 
 from PIL import Image, ImageDraw
 
@@ -17,8 +17,11 @@ class Caption:
         size, lines = _fit(prompt, width, height, width - 2 * margin)
         step = round(size * _LEADING)
         block = step * len(lines)
-        foot = max(6, round(min(width, height) * 0.055))
-        shadow = min(height, round((block + foot) * 1.55 + height * 0.06)) // 2 * 2
+        # Players lay their controls over the lower edge, galleries the length of the film.
+        foot = max(6, round(min(width, height) * 0.2))
+        rise = round(block * 0.3 + height * 0.1)
+        shadow = min(height, rise + block + foot) // 2 * 2
+        darkest = (rise + block / 2) / shadow
         self.top = height - shadow
         picture = Image.new("RGB", (width, shadow), (6, 7, 12))
         ink = Image.new("L", (width, shadow), 0)
@@ -28,7 +31,7 @@ class Caption:
             right = runs_right_to_left(prompt)
             place, anchor = ((width - margin, y), "ra") if right else ((margin, y), "la")
             draw.text(place, visual(line), font=font(size), fill=255, anchor=anchor)
-        shade = column(shadow, lambda y: 0.68 * min(1.0, y / 0.72) ** 1.4, width)
+        shade = column(shadow, lambda y: 0.68 * min(1.0, y / darkest) ** 1.4, width)
         picture.paste((255, 255, 255), (0, 0), ink)
         shade.paste(255, (0, 0), ink)
         self.sprite = Sprite.of(picture, shade)

@@ -40,6 +40,18 @@ watch(
   (choice) => localStorage.setItem(CHOICE, JSON.stringify(choice)),
 );
 
+/**
+ * Empties the bar at once, so that the next prompt can be written while this one is on its way. A refused
+ * one comes back, unless something else has been written meanwhile. Returns whether it was taken.
+ */
+export async function handOver(send: (prompt: string) => Promise<boolean>): Promise<boolean> {
+  const { prompt } = composer;
+  composer.prompt = "";
+  const taken = await send(prompt.trim());
+  if (!taken && !composer.prompt) composer.prompt = prompt;
+  return taken;
+}
+
 /** Fills the bar with what a work was made from. */
 export function fillFrom(record: Pick<Generation, "prompt" | "model">, models: Model[]): void {
   composer.prompt = record.prompt;
