@@ -1,4 +1,4 @@
-"""`python -m tests.bench.quota [rounds] [seconds]`: prints the quota rows of the table of figures.
+"""`python -m tests.bench.quota [rounds] [seconds]`: measures the quota rows of the table of figures.
 
 Everything is measured in turns within one run, so that a noisy machine disturbs all alike; medians count.
 """
@@ -25,6 +25,7 @@ from services.kernel.ids import new_id
 from services.kernel.tokens import Signer, generate_signing_key, public_jwks
 from tests.bench.quota.load import Sample, User, burst
 from tests.bench.quota.pgbench import statements_per_second
+from tests.bench.report import publish
 
 ROOT = Path(__file__).parents[3]
 USERS = 10_000
@@ -176,7 +177,7 @@ def table(figures: dict[str, list[float]]) -> str:
 def main(arguments: list[str]) -> None:
     rounds, seconds = [int(text) for text in arguments] or (5, 3)
     with tempfile.TemporaryDirectory() as directory:
-        print(table(measure(Path(directory), rounds, seconds)))
+        publish("quota", table(measure(Path(directory), rounds, seconds)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""URL → SeaweedFS through the storage service, against curl putting the same file there."""

@@ -1,0 +1,1 @@
+"""How long `make run` takes until the product answers, the first time in a home and later."""
