@@ -32,6 +32,9 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+    # Connections are not shared with channels of the same address that were closed: a new channel would inherit the
+    # failure of the old one's last connection.
+    ("grpc.use_local_subchannel_pool", 1),
     # Our services are reached directly: an `http_proxy` in the environment is meant for others.
     ("grpc.enable_http_proxy", 0),
     # A peer that was killed is back within seconds: do not wait the default of up to two minutes.
