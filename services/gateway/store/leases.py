@@ -79,9 +79,7 @@ _UNKNOWN: Final = _MOVE.format(
 _PROGRESS: Final = _MOVE.format(
     changes="progress_percent = %(percent)s", stages="'generating', 'storing'"
 )
-_STORING: Final = _MOVE.format(
-    changes="stage = 'storing', progress_percent = 0", stages="'generating'"
-)
+_STORING: Final = _MOVE.format(changes="stage = 'storing'", stages="'generating'")
 # From here on the result is kept: it can be deleted, but no more cancelled.
 _STORED: Final = _MOVE.format(
     changes=(

@@ -70,7 +70,7 @@ class Keeping:
         source = provider.source(account, medium.upstream_url)
         for number in range(1, _SOURCE_TRIES + 1):
             try:
-                wrote_at = 0.0
+                wrote_at = time.monotonic()  # a short one shows no second percentage
                 steps = self._at.storage.ingest(lease.generation, lease.token, medium.index, source)
                 async with aclosing(steps):
                     async for step in steps:
