@@ -56,7 +56,7 @@ class Addresses:
 def url(listen: str) -> str:
     """The HTTP address at which something that listens there is reached from this machine."""
     host, _, port = listen.rpartition(":")
-    return f"http://{LOOPBACK if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104
+    return f"http://{LOOPBACK if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104 - compared, not bound
 
 
 def choose(settings: Settings, names: Collection[str]) -> Addresses:

@@ -88,9 +88,9 @@ class S3:
 
     def _signature(self) -> dict[str, str]:
         # Imported where it is needed: it takes a quarter of a second, which the server's start covers.
-        from botocore.auth import S3SigV4Auth  # noqa: PLC0415
-        from botocore.awsrequest import AWSRequest  # noqa: PLC0415
-        from botocore.credentials import Credentials  # noqa: PLC0415
+        from botocore.auth import S3SigV4Auth  # noqa: PLC0415 - see above
+        from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - see above
+        from botocore.credentials import Credentials  # noqa: PLC0415 - see above
 
         request = AWSRequest("HEAD", f"{self.endpoint}/{self.bucket}")
         credentials = Credentials(self.access_key_id, self.secret_access_key)

@@ -53,13 +53,13 @@ def load(directory: Path) -> Secrets:
 
 def _signing_key() -> str:
     # Imported only when a key is made: cryptography takes a third of a second, at every start.
-    from services.kernel.tokens import generate_signing_key  # noqa: PLC0415
+    from services.kernel.tokens import generate_signing_key  # noqa: PLC0415 - see above
 
     return generate_signing_key()
 
 
 def _public_keys(signing_key: str) -> str:
-    from services.kernel.tokens import public_jwks  # noqa: PLC0415
+    from services.kernel.tokens import public_jwks  # noqa: PLC0415 - as above
 
     return json.dumps(public_jwks(signing_key), indent=2)
 

@@ -47,7 +47,7 @@ class Stack:
     @property
     def ready(self) -> Ready:
         """Addresses and secrets of the running stack, with the process numbers of this moment."""
-        assert self._ready is not None, "the stack is not running"  # noqa: S101
+        assert self._ready is not None, "the stack is not running"  # noqa: S101 - a mistake of the caller
         return self._ready.with_pids(self._running.pids())
 
     async def __aenter__(self) -> Self:
@@ -93,7 +93,7 @@ class Stack:
 
     @property
     def _running(self) -> Supervisor:
-        assert self._supervisor is not None, "the stack is not running"  # noqa: S101
+        assert self._supervisor is not None, "the stack is not running"  # noqa: S101 - a mistake of the caller
         return self._supervisor
 
     def _wanted(self, names: Collection[str]) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ class Watchdog:
         self._process.wait()
 
     def _tell(self, line: str) -> None:
-        assert self._process.stdin is not None  # noqa: S101
+        assert self._process.stdin is not None  # noqa: S101 - as above
         # Somebody killed the watchdog: the kernel's death signal still does most of its work.
         with suppress(BrokenPipeError):
             self._process.stdin.write(f"{line}\n".encode())

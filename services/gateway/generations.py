@@ -14,7 +14,6 @@ Tier = Literal["s3", "local"]
 
 ACTIVE: Final = ("pending", "generating")
 MAX_ACTIVE_PER_USER: Final = 3
-MAX_RETRIES: Final = 3
 MAX_ATTEMPTS: Final = 3
 MAX_PROMPT_CHARACTERS: Final = 32_000
 # After this long an `admitting` row is taken for one whose request died half-way.
