@@ -13,11 +13,11 @@ from services.kernel.postgres import open_pool
 from services.kernel.runtime import Runtime, background, run
 from services.kernel.settings import load, refuse
 from services.kernel.tokens import Verifier
-from services.quota.backstop import watch_for_abandoned
-from services.quota.server import SERVICE_NAMES, add_servicers
-from services.quota.service import QuotaService
+from services.quota.backstop import watch
+from services.quota.books import Books
+from services.quota.servers import credits as credit_server
+from services.quota.servers import quotas as quota_server
 from services.quota.settings import QuotaSettings
-from services.quota.store import Store
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _AUDIENCE: Final = "quota"
@@ -31,20 +31,20 @@ async def serve(settings: QuotaSettings, runtime: Runtime) -> None:
         await migrate(settings.migration_url, MIGRATIONS)
     url = settings.database_url.get_secret_value()
     async with open_pool(url, min_size=2, max_size=settings.pool_size) as pool:
-        service = QuotaService(Store(pool, settings.default_bytes))
+        books = Books.on(pool, settings.default_bytes, settings.new_user_credits)
         server = make_server(verifier)
-        add_servicers(server, service)
+        names = (*quota_server.add_to(server, books), *credit_server.add_to(server, books))
         async with (
             background() as work,
             serving(
                 server,
                 settings.listen,
-                SERVICE_NAMES,
+                names,
                 drain_seconds=_DRAIN_SECONDS,
                 with_reflection=settings.reflection,
             ),
         ):
-            work.start(watch_for_abandoned(service))
+            work.start(watch(books.runs, books.ledger))
             await runtime.ready_until_stopped()
 
 

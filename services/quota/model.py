@@ -1,4 +1,4 @@
-"""The nouns of byte quotas. Amounts are bytes; 0 as a limit means "not set", -1 "unlimited"."""
+"""The nouns of runs and byte quotas. Bytes, where not said otherwise; as a limit 0 means "not set", -1 "unlimited"."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 UNLIMITED: Final = -1
-# 8 PiB: every larger number is a mistake, and up to here JavaScript counts exactly.
+# Of bytes (8 PiB) and of credits: every larger number is a mistake, and up to here JavaScript counts exactly.
 LARGEST_AMOUNT: Final = 2**53
 
 
@@ -33,6 +33,7 @@ class Verdict(StrEnum):
     DONE = "done"
     REPLAYED = "replayed"
     EXCEEDED = "exceeded"
+    POOR = "poor"
     MISMATCH = "mismatch"
     ENDED = "ended"
     STALE = "stale"
@@ -76,11 +77,15 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The verdict on a call, the bytes it moved (when exceeded: wanted), and how the user stands after it."""
+    """The verdict on a call, and how the user stands after it.
+
+    `amount` is the bytes it moved; the bytes it wanted when exceeded, the credits when poor. `balance` is in credits.
+    """
 
     verdict: Verdict
-    amount_bytes: int
+    amount: int
     quota: Quota | None
+    balance: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +94,59 @@ class Usage:
 
     quota: Quota
     update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunBytes:
+    """What storage holds of a run."""
+
+    generation_id: UUID
+    number: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunDrift:
+    """A kept run whose bytes are recorded otherwise than storage has them."""
+
+    generation_id: UUID
+    number: int
+    recorded_bytes: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """What the books say of a user, and what counting says. Bytes, then credits."""
+
+    user_id: UUID
+    runs: tuple[RunDrift, ...]
+    recorded_used: int
+    counted_used: int
+    unaccounted: int
+    recorded_reserved: int
+    counted_reserved: int
+    recorded_balance: int
+    counted_balance: int
+    recorded_held: int
+    counted_held: int
+    open_holds: int
+    recorded_spent: int
+    counted_spent: int
+
+    @property
+    def is_repairable(self) -> bool:
+        """Whether what is open and the ledger agree; else no counting tells which is right."""
+        return self.counted_held == self.open_holds
+
+    @property
+    def has_drifted(self) -> bool:
+        """Whether any figure of the books is not what was counted."""
+        return bool(self.runs) or not (
+            self.is_repairable
+            and self.recorded_used == self.counted_used
+            and self.recorded_reserved == self.counted_reserved
+            and self.recorded_balance == self.counted_balance
+            and self.recorded_held == self.counted_held
+            and self.recorded_spent == self.counted_spent
+        )

@@ -1,4 +1,4 @@
-"""The rules of byte quotas: who may ask, which amounts make sense, what a verdict of the books means."""
+"""The rules of runs and byte quotas: who may ask, which amounts make sense, what a verdict of the books means."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from prometheus_client import Counter
 
-from services.kernel.context import Caller, caller, require_service
+from services.kernel.context import Caller, require_service
 from services.kernel.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -17,8 +17,16 @@ from services.kernel.errors import (
     ReelgateError,
     ResourceExhausted,
 )
+from services.quota.asking import (
+    check_amount,
+    insufficient,
+    page_of,
+    require_admin_or_service,
+    require_service_for,
+    user_of,
+    visible_user,
+)
 from services.quota.model import (
-    LARGEST_AMOUNT,
     UNLIMITED,
     Answer,
     LimitTarget,
@@ -28,10 +36,13 @@ from services.quota.model import (
     Usage,
     Verdict,
 )
-from services.quota.store import Store
+from services.quota.store.quotas import QuotaStore
 
 ADMITTED_TOTAL: Final = Counter(
     "reelgate_quota_admitted_total", "Runs admitted, repeats not counted"
+)
+SAVES_TOTAL: Final = Counter(
+    "reelgate_quota_saves_total", "Runs admitted again to be saved, repeats not counted"
 )
 SETTLED_TOTAL: Final = Counter(
     "reelgate_quota_settled_total", "Runs settled, repeats not counted, by outcome", ("outcome",)
@@ -46,11 +57,11 @@ REFUSED_TOTAL: Final = Counter(
     "reelgate_quota_refused_total", "Calls refused, by call and reason", ("call", "reason")
 )
 BYTES_TOTAL: Final = Counter(
-    "reelgate_quota_bytes_total", "Bytes moved, by call (admit, settle, release)", ("call",)
+    "reelgate_quota_bytes_total",
+    "Bytes moved, by call (admit, admit_save, settle, release)",
+    ("call",),
 )
 
-DEFAULT_PAGE_SIZE: Final = 20
-LARGEST_PAGE_SIZE: Final = 100
 # Longer than any generation lives: 60 minutes of work, then 24 hours of waiting for a late result.
 ABANDONED_AFTER: Final = timedelta(hours=48)
 _ABANDONED_BATCH: Final = 200
@@ -59,27 +70,23 @@ _ABANDONED_BATCH: Final = 200
 class QuotaService:
     """Everything the service does. Whoever calls is told by `kernel.context`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: QuotaStore) -> None:
         self._store = store
 
     async def get(self, user_id: UUID | None) -> Quota:
         """How a user (None: the caller) stands. Raises PermissionDenied for somebody else's."""
-        who = caller()
-        wanted = user_id or _user_of(who)
-        if not (who.is_admin or who.is_service) and wanted != _user_of(who):
-            raise PermissionDenied("You can only see your own quota.")
+        wanted = visible_user(user_id)
         return await self._store.get(wanted)
 
     async def admit(
         self, run: Run, user_id: UUID, reserve_bytes: int, price_credits: int
     ) -> tuple[Quota, bool]:
-        """Reserves bytes for a run; the quota after it, and whether the run had been admitted before.
+        """Reserves bytes and holds credits for a run; the quota after it, and whether it had been admitted before.
 
-        Raises ResourceExhausted (QUOTA_EXCEEDED), FailedPrecondition (RUN_ENDED), AlreadyExists
-        (RUN_MISMATCH).
+        Raises ResourceExhausted (INSUFFICIENT_CREDITS, QUOTA_EXCEEDED), FailedPrecondition
+        (RUN_ENDED), AlreadyExists (RUN_MISMATCH).
         """
-        if _user_of(require_service()) != user_id:
-            raise PermissionDenied("The token speaks for another user.")
+        require_service_for(user_id)
         if run.lease_token != 0:
             raise InvalidArgument(
                 "A run is admitted before a worker claims it.", field="run.lease_token"
@@ -92,8 +99,22 @@ class QuotaService:
             ADMITTED_TOTAL.inc()
         return quota, answer.verdict is Verdict.REPLAYED
 
+    async def admit_save(self, run: Run, user_id: UUID, reserve_bytes: int) -> tuple[Quota, bool]:
+        """Reserves bytes for a result that settled as not kept; as `admit`, but no credits are asked for again.
+
+        Raises ResourceExhausted (QUOTA_EXCEEDED), NotFound for a run never admitted, FailedPrecondition
+        (RUN_ENDED, STALE_LEASE), AlreadyExists (RUN_MISMATCH).
+        """
+        require_service_for(user_id)
+        check_amount(reserve_bytes, "reserve_bytes")
+        answer = await self._store.admit_save(run, user_id, reserve_bytes)
+        quota = _accepted("admit_save", answer)
+        if answer.verdict is Verdict.DONE:
+            SAVES_TOTAL.inc()
+        return quota, answer.verdict is Verdict.REPLAYED
+
     async def settle(self, run: Run, stored_bytes: int, outcome: Outcome) -> Quota:
-        """Turns the reservation into bytes used; the quota after it.
+        """Turns the reservation into bytes used, what is held into credits spent; the quota after it.
 
         Raises ResourceExhausted (QUOTA_EXCEEDED) when what exceeds the reservation does not fit,
         NotFound for a run never admitted or of another user, FailedPrecondition (RUN_ENDED,
@@ -110,7 +131,7 @@ class QuotaService:
         return quota
 
     async def release(self, run: Run, user_id: UUID | None) -> Quota:
-        """Frees whatever the run holds, for ever; the quota after it.
+        """Frees whatever the run holds, for ever, and refunds it if it did not settle; the quota after it.
 
         `user_id` is needed for a run never admitted. Raises NotFound for a run of another user,
         FailedPrecondition (STALE_LEASE).
@@ -138,7 +159,7 @@ class QuotaService:
         self, target: LimitTarget, target_id: UUID | None, quota_bytes: int
     ) -> None:
         """Sets a limit in bytes: 0 = not set, -1 = unlimited. It may be below what is used."""
-        _require_admin_or_service()
+        require_admin_or_service()
         if quota_bytes != UNLIMITED:
             check_amount(quota_bytes, "quota_bytes")
         await self._store.set_limit(target, target_id, quota_bytes)
@@ -147,12 +168,8 @@ class QuotaService:
         self, after: UUID | None, page_size: int
     ) -> tuple[Sequence[Usage], UUID | None]:
         """A page of users by id, and the id after which the next page begins (None: this is the last one)."""
-        _require_admin_or_service()
-        if not 0 <= page_size <= LARGEST_PAGE_SIZE:
-            raise InvalidArgument(
-                f"A page has 1 to {LARGEST_PAGE_SIZE} entries.", field="page_size"
-            )
-        size = page_size or DEFAULT_PAGE_SIZE
+        require_admin_or_service()
+        size = page_of(page_size)
         usages = await self._store.list_usage(after, size + 1)
         more = len(usages) > size
         return usages[:size], usages[size - 1].quota.user_id if more else None
@@ -169,19 +186,11 @@ class QuotaService:
         return released
 
 
-def check_amount(value: int, field: str) -> None:
-    """Raises InvalidArgument for an amount that can not be meant."""
-    if not 0 <= value <= LARGEST_AMOUNT:
-        raise InvalidArgument(
-            f"{field} must be between 0 and {LARGEST_AMOUNT}, not {value}.", field=field
-        )
-
-
 def _accepted(call: str, answer: Answer) -> Quota:
     """The figures after the call. Raises what the verdict means when it is a refusal."""
     if answer.quota is None or answer.verdict not in (Verdict.DONE, Verdict.REPLAYED):
         _refuse(call, answer)
-    BYTES_TOTAL.labels(call).inc(answer.amount_bytes)
+    BYTES_TOTAL.labels(call).inc(answer.amount)
     return answer.quota
 
 
@@ -194,7 +203,9 @@ def _refuse(call: str, answer: Answer) -> NoReturn:
 def _refusal(answer: Answer) -> ReelgateError:
     match answer.verdict:
         case Verdict.EXCEEDED if answer.quota is not None:
-            return _exceeded(answer.quota, answer.amount_bytes)
+            return _exceeded(answer.quota, answer.amount)
+        case Verdict.POOR:
+            return insufficient(answer.balance, answer.amount)
         case Verdict.STALE:
             return FailedPrecondition(
                 "Another worker has taken this run over.", reason="STALE_LEASE"
@@ -223,19 +234,6 @@ def _exceeded(quota: Quota, requested: int) -> ResourceExhausted:
     )
 
 
-def _user_of(who: Caller) -> UUID:
-    try:
-        return UUID(who.subject)
-    except ValueError:
-        raise PermissionDenied("This token speaks for no user.") from None
-
-
 def _owner_for(who: Caller) -> UUID | None:
     """Whose runs the caller may end: his own, or (None) anyone's when he is an administrator."""
-    return None if who.is_admin else _user_of(who)
-
-
-def _require_admin_or_service() -> None:
-    who = caller()
-    if not (who.is_admin or who.is_service):
-        raise PermissionDenied("Only an administrator may do this.")
+    return None if who.is_admin else user_of(who)

@@ -21,6 +21,10 @@ class QuotaSettings(Settings):
     default_bytes: int = Field(
         0, ge=-1, le=LARGEST_AMOUNT, validation_alias="REELGATE_QUOTA_DEFAULT_BYTES"
     )
+    # Credits that a user is given once, when he is first seen.
+    new_user_credits: int = Field(
+        1000, ge=0, le=LARGEST_AMOUNT, validation_alias="REELGATE_QUOTA_NEW_USER_CREDITS"
+    )
     # More connections do not make it faster: the database is done with each call in under a millisecond.
     pool_size: int = Field(6, ge=1, le=64, validation_alias="REELGATE_QUOTA_POOL_SIZE")
     migrate_on_start: bool = Field(True, validation_alias="REELGATE_QUOTA_MIGRATE_ON_START")

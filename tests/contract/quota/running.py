@@ -3,21 +3,22 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import grpc
 
 from reelgate.common.v1.run_pb2 import Run
-from reelgate.quota.v1 import credit_pb2_grpc, quota_pb2, quota_pb2_grpc
+from reelgate.quota.v1 import credit_pb2, credit_pb2_grpc, quota_pb2, quota_pb2_grpc
 from services.kernel.grpc_server import make_server, serving
 from services.kernel.ids import new_id
 from services.kernel.postgres import open_pool
 from services.kernel.status import rpc_errors
 from services.kernel.tokens import Signer, Verifier
-from services.quota.server import SERVICE_NAMES, add_servicers
-from services.quota.service import QuotaService
-from services.quota.store import Store
+from services.quota.books import Books
+from services.quota.servers import credits as credit_servicer
+from services.quota.servers import quotas as quota_servicer
 
 KEPT = quota_pb2.RUN_OUTCOME_KEPT
 NOT_KEPT = quota_pb2.RUN_OUTCOME_NOT_KEPT
@@ -37,7 +38,7 @@ class Caller:
 
     def __init__(self, channel: grpc.aio.Channel, token: str | None) -> None:
         self._stub = quota_pb2_grpc.QuotaServiceStub(channel)
-        self.credits = credit_pb2_grpc.CreditServiceStub(channel)
+        self._credits = credit_pb2_grpc.CreditServiceStub(channel)
         self.metadata = (("authorization", f"Bearer {token}"),) if token else ()
 
     async def get(self, user: UUID | str = "") -> quota_pb2.Quota:
@@ -51,6 +52,15 @@ class Caller:
         with rpc_errors():
             request = quota_pb2.AdmitRequest(
                 run=run, user_id=str(user), reserve_bytes=reserve, price_credits=price
+            )
+            return await self._stub.Admit(request, metadata=self.metadata)
+
+    async def save(
+        self, run: Run, user: UUID | str, reserve: int, price: int = 0
+    ) -> quota_pb2.AdmitResponse:
+        with rpc_errors():
+            request = quota_pb2.AdmitRequest(
+                run=run, user_id=str(user), reserve_bytes=reserve, price_credits=price, save=True
             )
             return await self._stub.Admit(request, metadata=self.metadata)
 
@@ -93,6 +103,76 @@ class Caller:
             request = quota_pb2.ListUsageRequest(page_size=page_size, page_token=page_token)
             return await self._stub.ListUsage(request, metadata=self.metadata)
 
+    async def reconcile(self, *requests: quota_pb2.ReconcileUserRequest) -> quota_pb2.Recount:
+        with rpc_errors():
+            call = self._stub.ReconcileUser(iter(requests), metadata=self.metadata)
+            return (await call).recount
+
+    async def credits(self, user: UUID | str = "") -> credit_pb2.Credits:
+        with rpc_errors():
+            request = credit_pb2.GetCreditsRequest(user_id=str(user))
+            return (await self._credits.GetCredits(request, metadata=self.metadata)).credits
+
+    async def grant(
+        self,
+        user: UUID | str,
+        amount: int,
+        reason: str = "for the test",
+        request_id: UUID | str | None = None,
+    ) -> credit_pb2.Credits:
+        with rpc_errors():
+            request = credit_pb2.GrantCreditsRequest(
+                user_id=str(user),
+                amount=amount,
+                reason=reason,
+                request_id=str(new_id() if request_id is None else request_id),
+            )
+            return (await self._credits.GrantCredits(request, metadata=self.metadata)).credits
+
+    async def transactions(
+        self, user: UUID | str = "", page_size: int = 0, page_token: str = ""
+    ) -> credit_pb2.ListTransactionsResponse:
+        with rpc_errors():
+            request = credit_pb2.ListTransactionsRequest(
+                user_id=str(user), page_size=page_size, page_token=page_token
+            )
+            return await self._credits.ListTransactions(request, metadata=self.metadata)
+
+    async def hold(
+        self, request_id: UUID | str, user: UUID | str, amount: int, seconds: float = 60
+    ) -> credit_pb2.HoldCreditsResponse:
+        with rpc_errors():
+            request = credit_pb2.HoldCreditsRequest(
+                request_id=str(request_id), user_id=str(user), credits=amount
+            )
+            request.ttl.FromTimedelta(timedelta(seconds=seconds))
+            return await self._credits.HoldCredits(request, metadata=self.metadata)
+
+    async def capture(self, request_id: UUID | str) -> credit_pb2.Credits:
+        with rpc_errors():
+            request = credit_pb2.CaptureHoldRequest(request_id=str(request_id))
+            return (await self._credits.CaptureHold(request, metadata=self.metadata)).credits
+
+    async def release_hold(self, request_id: UUID | str) -> credit_pb2.Credits:
+        with rpc_errors():
+            request = credit_pb2.ReleaseHoldRequest(request_id=str(request_id))
+            return (await self._credits.ReleaseHold(request, metadata=self.metadata)).credits
+
+    async def set_prices(self, *prices: credit_pb2.Price) -> None:
+        with rpc_errors():
+            request = credit_pb2.SetPricesRequest(prices=prices)
+            await self._credits.SetPrices(request, metadata=self.metadata)
+
+    async def prices(self) -> list[credit_pb2.Price]:
+        with rpc_errors():
+            request = credit_pb2.ListPricesRequest()
+            return list((await self._credits.ListPrices(request, metadata=self.metadata)).prices)
+
+    async def quote(self, model: str, seconds: int = 0, count: int = 0) -> int:
+        with rpc_errors():
+            request = credit_pb2.QuoteRequest(model=model, duration_seconds=seconds, count=count)
+            return (await self._credits.Quote(request, metadata=self.metadata)).credits
+
 
 class Callers:
     """Everybody who may call one server."""
@@ -133,15 +213,21 @@ def leased(run: Run, token: int) -> Run:
 
 @asynccontextmanager
 async def quota_server(
-    database: str, keys: Keys, *, default_bytes: int = 0, pool_size: int = 4
+    database: str,
+    keys: Keys,
+    *,
+    default_bytes: int = 0,
+    new_user_credits: int = 1000,
+    pool_size: int = 4,
 ) -> AsyncIterator[Callers]:
     """Serves a database that is up to date on a free port, for the length of the block."""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(database, min_size=1, max_size=pool_size))
         server = make_server(Verifier(keys.jwks_file, "quota"))
-        add_servicers(server, QuotaService(Store(pool, default_bytes)))
+        books = Books.on(pool, default_bytes, new_user_credits)
+        names = (*quota_servicer.add_to(server, books), *credit_servicer.add_to(server, books))
         port = await stack.enter_async_context(
-            serving(server, "127.0.0.1:0", SERVICE_NAMES, drain_seconds=1)
+            serving(server, "127.0.0.1:0", names, drain_seconds=1)
         )
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
         yield Callers(channel, keys.signer)

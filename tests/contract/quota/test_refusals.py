@@ -1,20 +1,21 @@
 """Who may do what, and which requests are wrong in themselves."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from reelgate.common.v1.run_pb2 import Run
-from reelgate.quota.v1 import credit_pb2, quota_pb2
+from reelgate.quota.v1 import quota_pb2
+from reelgate.quota.v1.credit_pb2 import Price
 from services.kernel.errors import (
     InvalidArgument,
     NotFound,
     PermissionDenied,
     Unauthenticated,
-    Unimplemented,
 )
 from services.kernel.ids import new_id
-from services.kernel.status import rpc_errors
 from tests.contract.quota.running import NOT_KEPT, Caller, Callers, Keys, new_run
 
 USER = new_id()
@@ -31,7 +32,31 @@ CALLS: dict[str, Call] = {
     "SetSubject": lambda caller: caller.set_subject(USER, "", 1),
     "SetLimits": lambda caller: caller.limit_user(USER, 1),
     "ListUsage": lambda caller: caller.list_usage(),
+    "ReconcileUser": lambda caller: caller.reconcile(counting()),
+    "GetCredits": lambda caller: caller.credits(),
+    "GrantCredits": lambda caller: caller.grant(USER, 1),
+    "ListTransactions": lambda caller: caller.transactions(),
+    "HoldCredits": lambda caller: caller.hold(new_id(), USER, 1),
+    "CaptureHold": lambda caller: caller.capture(new_id()),
+    "ReleaseHold": lambda caller: caller.release_hold(new_id()),
+    "SetPrices": lambda caller: caller.set_prices(Price(model="free")),
+    "ListPrices": lambda caller: caller.prices(),
+    "Quote": lambda caller: caller.quote("free"),
 }
+FOR_EVERYONE = ("GetQuota", "GetCredits", "ListTransactions", "ListPrices", "Quote")
+FOR_RUNS = ("Admit", "Settle", "Release", "SetSubject", "HoldCredits", "CaptureHold", "ReleaseHold")
+
+
+def counting(**changes: Any) -> quota_pb2.ReconcileUserRequest:
+    values: dict[str, Any] = {
+        "user_id": str(USER),
+        "list_time": Timestamp(seconds=1_700_000_000),
+    }
+    return quota_pb2.ReconcileUserRequest(**(values | changes))
+
+
+def counted(generation: str, run: int = 0, size: int = 1) -> quota_pb2.RunBytes:
+    return quota_pb2.RunBytes(generation_id=generation, run=run, bytes=size)
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -40,20 +65,22 @@ async def test_nothing_is_answered_without_a_token(callers: Callers, call: Call)
         await call(callers.stranger)
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name != "GetQuota"])
-async def test_a_user_may_only_look_at_his_quota(callers: Callers, name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in FOR_EVERYONE])
+async def test_a_user_may_only_look_at_what_is_his(callers: Callers, name: str) -> None:
     with pytest.raises(PermissionDenied):
         await CALLS[name](callers.person(USER))
 
 
-@pytest.mark.parametrize("name", ["Admit", "Settle", "Release", "SetSubject"])
+@pytest.mark.parametrize("name", FOR_RUNS)
 async def test_an_administrator_does_not_act_for_runs_himself(callers: Callers, name: str) -> None:
     with pytest.raises(PermissionDenied):
         await CALLS[name](callers.admin)
 
 
-@pytest.mark.parametrize("name", ["SetLimits", "ListUsage"])
-async def test_a_service_may_manage_limits_and_see_usage(callers: Callers, name: str) -> None:
+@pytest.mark.parametrize("name", ["SetLimits", "ListUsage", "ReconcileUser", "GrantCredits"])
+async def test_a_service_may_manage_limits_see_usage_and_give_credits(
+    callers: Callers, name: str
+) -> None:
     await CALLS[name](callers.gateway_for(USER))
 
 
@@ -64,6 +91,30 @@ async def test_a_quota_is_shown_to_its_user_to_administrators_and_to_services(
         assert (await caller.get(USER)).user_id == str(USER)
     with pytest.raises(PermissionDenied):
         await callers.person(OTHER).get(USER)
+
+
+async def test_credits_are_shown_to_their_user_to_administrators_and_to_services(
+    callers: Callers,
+) -> None:
+    for caller in (callers.person(USER), callers.admin, callers.gateway_for(OTHER)):
+        assert (await caller.credits(USER)).user_id == str(USER)
+        await caller.transactions(USER)
+    with pytest.raises(PermissionDenied):
+        await callers.person(OTHER).credits(USER)
+    with pytest.raises(PermissionDenied):
+        await callers.person(OTHER).transactions(USER)
+
+
+async def test_a_service_gives_credits_only_to_whom_it_speaks_for(callers: Callers) -> None:
+    with pytest.raises(PermissionDenied):
+        await callers.gateway_for(OTHER).grant(USER, 1)
+    with pytest.raises(PermissionDenied):
+        await callers.gateway_for(OTHER).hold(new_id(), USER, 1)
+
+
+async def test_only_an_administrator_sets_prices(callers: Callers) -> None:
+    with pytest.raises(PermissionDenied):
+        await callers.gateway_for(USER).set_prices(Price(model="free"))
 
 
 async def test_no_id_means_the_caller(callers: Callers) -> None:
@@ -126,41 +177,98 @@ WRONG: dict[str, tuple[str, Call]] = {
     "a page of 101": ("page_size", lambda c: c.list_usage(101)),
     "a page token of nobody's": ("page_token", lambda c: c.list_usage(1, "next")),
     "the quota of a name": ("user_id", lambda c: c.get("alice")),
+    "a save with a price": ("price_credits", lambda c: c.save(new_run(lease=1), USER, 1, 1)),
+    "a save of negative bytes": ("reserve_bytes", lambda c: c.save(new_run(lease=1), USER, -1)),
+    "the credits of a name": ("user_id", lambda c: c.credits("alice")),
+    "a grant of nothing": ("amount", lambda c: c.grant(USER, 0)),
+    "an absurd grant": ("amount", lambda c: c.grant(USER, TOO_MUCH)),
+    "an absurd correction": ("amount", lambda c: c.grant(USER, -(2**63))),
+    "a grant without a reason": ("reason", lambda c: c.grant(USER, 1, "  ")),
+    "a grant with a novel": ("reason", lambda c: c.grant(USER, 1, "x" * 501)),
+    "a grant without a request": ("request_id", lambda c: c.grant(USER, 1, request_id="")),
+    "a grant to nobody": ("user_id", lambda c: c.grant("", 1)),
+    "a ledger page of 101": ("page_size", lambda c: c.transactions(USER, 101)),
+    "a ledger token of nobody's": ("page_token", lambda c: c.transactions(USER, 1, "-1")),
+    "an absurd ledger token": ("page_token", lambda c: c.transactions(USER, 1, "9" * 40)),
+    "a hold of nothing": ("credits", lambda c: c.hold(new_id(), USER, 0)),
+    "a hold of less": ("credits", lambda c: c.hold(new_id(), USER, -5)),
+    "an absurd hold": ("credits", lambda c: c.hold(new_id(), USER, TOO_MUCH)),
+    "a hold for no time": ("ttl", lambda c: c.hold(new_id(), USER, 1, 0)),
+    "a hold for two days": ("ttl", lambda c: c.hold(new_id(), USER, 1, 2 * 86400)),
+    "a hold for ever": ("ttl", lambda c: c.hold(new_id(), USER, 1, 10**11)),
+    "a hold of no request": ("request_id", lambda c: c.hold("", USER, 1)),
+    "a capture of no request": ("request_id", lambda c: c.capture("")),
+    "a release of no request": ("request_id", lambda c: c.release_hold("one")),
+    "a quote without a model": ("model", lambda c: c.quote("")),
+    "a quote for -1 seconds": ("duration_seconds", lambda c: c.quote("m", -1)),
+    "a quote for -1 media": ("count", lambda c: c.quote("m", 0, -1)),
+    "counting nobody": ("user_id", lambda c: c.reconcile(counting(user_id=""))),
+    "counting without a word": ("user_id", lambda c: c.reconcile()),
+    "counting at no time": ("list_time", lambda c: c.reconcile(counting(list_time=None))),
+    "counting at an absurd time": (
+        "list_time",
+        lambda c: c.reconcile(counting(list_time=Timestamp(seconds=2**62))),
+    ),
+    "counting a run that is no id": (
+        "runs.generation_id",
+        lambda c: c.reconcile(counting(runs=[counted("x")])),
+    ),
+    "counting a negative run": (
+        "runs.run",
+        lambda c: c.reconcile(counting(runs=[counted(str(new_id()), -1)])),
+    ),
+    "counting negative bytes": (
+        "runs.bytes",
+        lambda c: c.reconcile(counting(runs=[counted(str(new_id()), 0, -1)])),
+    ),
+    "counting too many at once": (
+        "runs",
+        lambda c: c.reconcile(counting(runs=[counted(str(USER))] * 10_001)),
+    ),
 }
+
+WRONG_PRICES = {
+    "none": ("prices", []),
+    "without a model": ("prices.model", [Price(credits=1)]),
+    "a negative one": ("prices.credits", [Price(model="m", credits=-1)]),
+    "an absurd one": ("prices.credits", [Price(model="m", credits=TOO_MUCH)]),
+    "of negative seconds": (
+        "prices.duration_seconds",
+        [Price(model="m", duration_seconds=-1)],
+    ),
+    "one right, one wrong": ("prices.credits", [Price(model="m"), Price(model="m", credits=-1)]),
+    "too many": ("prices", [Price(model="m")] * 1001),
+    "at no moment": (
+        "prices.effective_time",
+        [Price(model="m", effective_time=Timestamp(seconds=-(2**62)))],
+    ),
+}
+
+
+@pytest.mark.parametrize(("field", "prices"), WRONG_PRICES.values(), ids=WRONG_PRICES)
+async def test_wrong_prices_name_their_field_and_none_is_set(
+    callers: Callers, field: str, prices: list[Price]
+) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await callers.admin.set_prices(*prices)
+    assert refused.value.field == field
+    assert not [price for price in await callers.admin.prices() if price.model == "m"]
 
 
 @pytest.mark.parametrize(("field", "call"), WRONG.values(), ids=WRONG)
 async def test_a_wrong_request_names_its_field_and_changes_nothing(
     callers: Callers, field: str, call: Call
 ) -> None:
-    before = await callers.admin.get(USER)
+    before = await callers.admin.get(USER), await callers.admin.credits(USER)
     with pytest.raises(InvalidArgument) as refused:
         await call(callers.gateway_for(USER))
     assert refused.value.field == field
-    assert await callers.admin.get(USER) == before
+    assert (await callers.admin.get(USER), await callers.admin.credits(USER)) == before
 
 
 async def test_an_outcome_from_the_future_is_a_wrong_request(callers: Callers) -> None:
     with pytest.raises(InvalidArgument):
         await callers.gateway_for(USER).settle(new_run(), 0, 99)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("method", "request_message"),
-    [
-        ("GetCredits", credit_pb2.GetCreditsRequest()),
-        ("GrantCredits", credit_pb2.GrantCreditsRequest()),
-        ("SetPrices", credit_pb2.SetPricesRequest()),
-        ("Quote", credit_pb2.QuoteRequest()),
-        ("ListTransactions", credit_pb2.ListTransactionsRequest()),
-    ],
-)
-async def test_credits_are_announced_but_not_there_yet(
-    callers: Callers, method: str, request_message: object
-) -> None:
-    admin = callers.admin
-    with pytest.raises(Unimplemented, match="not available in this version"), rpc_errors():
-        await getattr(admin.credits, method)(request_message, metadata=admin.metadata)
 
 
 async def test_a_token_for_another_service_is_refused(callers: Callers, keys: Keys) -> None:

@@ -13,7 +13,7 @@ from services.kernel.errors import ReelgateError, Unavailable
 from services.kernel.ids import new_id
 from services.kernel.postgres import Pool
 from tests.contract.quota.running import Callers, Keys, leased, new_run, quota_server
-from tests.integration.quota.test_state_machine import drift
+from tests.integration.quota.books import drift
 
 _WAIT_BEFORE_SUBJECTS_CHANGE = """
 CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -21,7 +21,7 @@ from services.kernel.errors import (
 )
 from services.quota.model import Answer, Outcome, Quota, Run, Source, Verdict
 from services.quota.service import QuotaService
-from services.quota.store import Store
+from services.quota.store.quotas import QuotaStore
 
 ANN, BOB = UUID(int=1), UUID(int=2)
 RUN = Run(UUID(int=3), 0)
@@ -41,12 +41,12 @@ class SayingBooks:
 
 
 def service(verdict: Verdict, amount: int = 0, quota: Quota | None = QUOTA) -> QuotaService:
-    return QuotaService(cast("Store", SayingBooks(Answer(verdict, amount, quota))))
+    return QuotaService(cast("QuotaStore", SayingBooks(Answer(verdict, amount, quota))))
 
 
 def closed() -> QuotaService:
     """A service whose books nobody may open."""
-    return QuotaService(cast("Store", None))
+    return QuotaService(cast("QuotaStore", None))
 
 
 def be(subject: UUID | str = ANN, *, role: str = "user", actor: str = "gateway") -> None:

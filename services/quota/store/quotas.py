@@ -1,33 +1,38 @@
-"""All SQL of the quota service. Each call is one statement, so one transaction and one round trip.
+"""SQL of byte quotas and runs. Each call is one statement, so one transaction and one round trip.
 
-What decides lies in the database's functions (migrations/0001): there the limits and the figures are read
+What decides lies in the database's functions (migrations): there the limits and the figures are read
 while the user's row is locked, which no statement sent from here could do in one round trip.
 """
 
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
-from psycopg import AsyncCursor
 from psycopg.rows import args_row, scalar_row
 
 from services.kernel.postgres import Pool
 from services.quota.model import Answer, LimitTarget, Outcome, Quota, Run, Source, Usage, Verdict
+from services.quota.store.rows import only
 
 _ADMIT: Final = """
-SELECT verdict, amount_bytes, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
+SELECT verdict, amount_bytes, (standing).balance, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
        (standing).reserved_bytes, (standing).quota_source
-FROM admit(%s, %s, %s, %s, %s, %s)
+FROM admit(%s, %s, %s, %s, %s, %s, %s)
+"""
+_ADMIT_SAVE: Final = """
+SELECT verdict, amount_bytes, (standing).balance, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
+       (standing).reserved_bytes, (standing).quota_source
+FROM admit_save(%s, %s, %s, %s, %s, %s)
 """
 _SETTLE: Final = """
-SELECT verdict, amount_bytes, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
+SELECT verdict, amount_bytes, (standing).balance, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
        (standing).reserved_bytes, (standing).quota_source
 FROM settle(%s, %s, %s, %s, %s, %s, %s)
 """
 _RELEASE: Final = """
-SELECT verdict, amount_bytes, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
+SELECT verdict, amount_bytes, (standing).balance, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
        (standing).reserved_bytes, (standing).quota_source
 FROM release(%s, %s, %s, %s, %s)
 """
@@ -63,25 +68,25 @@ ON CONFLICT (group_id) DO UPDATE SET quota_bytes = excluded.quota_bytes
 }
 _RELEASE_ABANDONED: Final = "SELECT release_abandoned(%s, %s)"
 
-RowT = TypeVar("RowT")
 
+class QuotaStore:
+    """The books of runs.
 
-class Store:
-    """The books.
-
-    `default_bytes` is the installation's default until an administrator sets another one (0 = none).
+    `default_bytes` is the installation's default until an administrator sets another one (0 = none),
+    `new_user_credits` what a user is given when his first run is admitted, if nothing was before.
     """
 
-    def __init__(self, pool: Pool, default_bytes: int = 0) -> None:
+    def __init__(self, pool: Pool, default_bytes: int = 0, new_user_credits: int = 0) -> None:
         self._pool = pool
         self._default_bytes = default_bytes
+        self._new_user_credits = new_user_credits
         # Waiting here is much cheaper than waiting in the pool (a third of all time spent on a call).
         self._turns = asyncio.Semaphore(pool.max_size)
 
     async def admit(
         self, run: Run, user_id: UUID, reserve_bytes: int, price_credits: int
     ) -> Answer:
-        """Reserves, or tells why not."""
+        """Reserves bytes and holds credits, or tells why not."""
         return await self._decide(
             _ADMIT,
             (
@@ -91,13 +96,28 @@ class Store:
                 reserve_bytes,
                 price_credits,
                 self._default_bytes,
+                self._new_user_credits,
+            ),
+        )
+
+    async def admit_save(self, run: Run, user_id: UUID, reserve_bytes: int) -> Answer:
+        """Reserves bytes for what was not kept, or tells why not."""
+        return await self._decide(
+            _ADMIT_SAVE,
+            (
+                run.generation_id,
+                run.number,
+                run.lease_token,
+                user_id,
+                reserve_bytes,
+                self._default_bytes,
             ),
         )
 
     async def settle(
         self, run: Run, owner_id: UUID | None, stored_bytes: int, outcome: Outcome
     ) -> Answer:
-        """Turns a reservation of `owner_id` (None: of anyone) into bytes used, or tells why not."""
+        """Turns a reservation of `owner_id` (None: of anyone) into bytes used and credits spent, or tells why not."""
         return await self._decide(
             _SETTLE,
             (
@@ -122,14 +142,14 @@ class Store:
         async with self._turns, self._pool.connection() as connection:
             cursor = connection.cursor(row_factory=args_row(_answer))
             await cursor.execute(statement, values)
-            return await _only(cursor)
+            return await only(cursor)
 
     async def get(self, user_id: UUID) -> Quota:
         """How a user stands; one never heard of has the default and holds nothing."""
         async with self._pool.connection() as connection:
             cursor = connection.cursor(row_factory=args_row(_quota))
             await cursor.execute(_GET, (user_id, self._default_bytes))
-            return await _only(cursor)
+            return await only(cursor)
 
     async def list_usage(self, after: UUID | None, limit: int) -> list[Usage]:
         """The first `limit` users whose ids come after `after`, in the order of their ids."""
@@ -162,22 +182,18 @@ class Store:
         async with self._pool.connection() as connection:
             cursor = connection.cursor(row_factory=scalar_row)
             await cursor.execute(_RELEASE_ABANDONED, (older_than, limit))
-            return int(await _only(cursor))
-
-
-async def _only(cursor: AsyncCursor[RowT]) -> RowT:
-    row = await cursor.fetchone()
-    assert row is not None, "the statement always gives a row"  # noqa: S101
-    return row
+            return int(await only(cursor))
 
 
 def _quota(user_id: UUID, quota: int, used: int, reserved: int, source: str) -> Quota:
     return Quota(user_id, quota, used, reserved, Source(source))
 
 
-def _answer(verdict: str, amount: int, user_id: UUID | None, *figures: Any) -> Answer:
+def _answer(
+    verdict: str, amount: int, balance: int | None, user_id: UUID | None, *figures: Any
+) -> Answer:
     quota = None if user_id is None else _quota(user_id, *figures)
-    return Answer(Verdict(verdict), amount, quota)
+    return Answer(Verdict(verdict), amount, quota, balance or 0)
 
 
 def _usage(

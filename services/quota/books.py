@@ -1,0 +1,34 @@
+"""All that the service offers, on one database."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from services.kernel.postgres import Pool
+from services.quota.ledger import Ledger
+from services.quota.pricing import Pricing
+from services.quota.recounting import Recounting
+from services.quota.service import QuotaService
+from services.quota.store.credits import CreditStore
+from services.quota.store.prices import PriceStore
+from services.quota.store.quotas import QuotaStore
+from services.quota.store.recounts import RecountStore
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The rules, each with its part of the books."""
+
+    runs: QuotaService
+    ledger: Ledger
+    pricing: Pricing
+    recounting: Recounting
+
+    @classmethod
+    def on(cls, pool: Pool, default_bytes: int = 0, new_user_credits: int = 0) -> Self:
+        """Those of a database that is up to date, with the installation's defaults."""
+        return cls(
+            QuotaService(QuotaStore(pool, default_bytes, new_user_credits)),
+            Ledger(CreditStore(pool, new_user_credits)),
+            Pricing(PriceStore(pool)),
+            Recounting(RecountStore(pool)),
+        )

@@ -1,0 +1,1 @@
+"""gRPC ⇄ the service: nothing is decided here."""
