@@ -10,7 +10,7 @@ from typing import Final
 
 from services.gateway.catalogue import Catalogue
 from services.gateway.clients import (
-    QUOTA_CONTRACT,
+    QUOTA_CONTRACTS,
     STORAGE_CONTRACT,
     OwnTokens,
     QuotaClient,
@@ -22,7 +22,7 @@ from services.gateway.identity import Identity
 from services.gateway.offer import Offer
 from services.gateway.providers import DIALECTS
 from services.gateway.providers.port import Provider
-from services.gateway.seed import seed
+from services.gateway.seed import seed, seed_credits
 from services.gateway.servers import api_keys, generations, identity, later, models
 from services.gateway.service import Generations
 from services.gateway.settings import ApiSettings, EdgeSettings, GatewaySettings, WorkerSettings
@@ -79,7 +79,7 @@ async def _open(settings: GatewaySettings) -> AsyncIterator[Rooms]:
             make_channel(settings.storage_address, STORAGE_CONTRACT)
         )
         quota = await stack.enter_async_context(
-            make_channel(settings.quota_address, QUOTA_CONTRACT)
+            make_channel(settings.quota_address, *QUOTA_CONTRACTS)
         )
         yield Rooms(
             pool=pool,
@@ -97,6 +97,7 @@ async def _api(settings: ApiSettings, runtime: Runtime) -> None:
     async with _open(settings) as rooms, background() as work:
         people = PeopleStore(rooms.pool)
         await seed(settings, people, rooms.accounts)
+        work.start(seed_credits(settings, people, rooms.quota))
         store = GenerationStore(rooms.pool)
         hub = WatchHub(store)
         work.start(hub.listen(settings.listen_url))

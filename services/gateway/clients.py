@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from reelgate.common.v1 import media_pb2, run_pb2
-from reelgate.quota.v1 import quota_pb2, quota_pb2_grpc
+from reelgate.quota.v1 import credit_pb2, credit_pb2_grpc, quota_pb2, quota_pb2_grpc
 from reelgate.storage.v1 import storage_pb2, storage_pb2_grpc
 from services.gateway.generations import Generation, Tier
 from services.gateway.providers.port import Source
@@ -20,7 +20,7 @@ from services.kernel.status import rpc_errors
 from services.kernel.tokens import Signer
 
 STORAGE_CONTRACT: Final = storage_pb2.DESCRIPTOR
-QUOTA_CONTRACT: Final = quota_pb2.DESCRIPTOR
+QUOTA_CONTRACTS: Final = (quota_pb2.DESCRIPTOR, credit_pb2.DESCRIPTOR)
 
 _TOKEN_SECONDS: Final = 300
 _TOKEN_REUSE_SECONDS: Final = 120
@@ -162,20 +162,30 @@ class QuotaClient:
 
     def __init__(self, channel: grpc.aio.Channel, tokens: OwnTokens) -> None:
         self._stub: Any = quota_pb2_grpc.QuotaServiceStub(channel)
+        self._credit_stub: Any = credit_pb2_grpc.CreditServiceStub(channel)
         self._tokens = tokens
 
-    async def admit(self, generation_id: UUID, run: int, owner: UUID, reserve_bytes: int) -> None:
-        """Reserves room. Raises ResourceExhausted (QUOTA_EXCEEDED), FailedPrecondition (RUN_ENDED)."""
+    async def admit(
+        self, generation_id: UUID, run: int, owner: UUID, reserve_bytes: int, price_credits: int
+    ) -> None:
+        """Reserves room and holds the price.
+
+        Raises ResourceExhausted (INSUFFICIENT_CREDITS, QUOTA_EXCEEDED), FailedPrecondition (RUN_ENDED).
+        """
         request = quota_pb2.AdmitRequest(
             run=run_pb2.Run(generation_id=str(generation_id), number=run),
             user_id=str(owner),
             reserve_bytes=reserve_bytes,
+            price_credits=price_credits,
         )
         with rpc_errors():
             await self._stub.Admit(request, metadata=self._tokens.metadata(owner, "quota"))
 
     async def settle(self, generation: Generation, token: int, stored_bytes: int) -> None:
-        """Counts what is kept; 0 for a result that lies at its upstream. Raises ResourceExhausted (QUOTA_EXCEEDED)."""
+        """Counts what is kept (0 for a result that lies at its upstream) and spends the price.
+
+        Raises ResourceExhausted (QUOTA_EXCEEDED).
+        """
         outcome = (
             quota_pb2.RUN_OUTCOME_NOT_KEPT
             if generation.storage_type == "upstream"
@@ -205,6 +215,16 @@ class QuotaClient:
         with rpc_errors():
             await self._stub.Release(
                 request, metadata=self._tokens.metadata(generation.user_id, "quota")
+            )
+
+    async def grant(self, user_id: UUID, amount: int, reason: str, request_id: UUID) -> None:
+        """Gives a user credits, once for each request."""
+        request = credit_pb2.GrantCreditsRequest(
+            user_id=str(user_id), amount=amount, reason=reason, request_id=str(request_id)
+        )
+        with rpc_errors():
+            await self._credit_stub.GrantCredits(
+                request, metadata=self._tokens.metadata(user_id, "quota")
             )
 
 

@@ -96,8 +96,8 @@ class Generations:
     ) -> tuple[UUID, Generation | None, bool]:
         """Admits a generation: its id, its row (None when it is gone by now), and whether an earlier call made it.
 
-        Raises InvalidArgument, ResourceExhausted (CONCURRENCY_LIMIT_EXCEEDED, QUOTA_EXCEEDED),
-        Unavailable (NO_ACCOUNT), AlreadyExists and Aborted for idempotency keys.
+        Raises InvalidArgument, ResourceExhausted (CONCURRENCY_LIMIT_EXCEEDED, INSUFFICIENT_CREDITS,
+        QUOTA_EXCEEDED), Unavailable (NO_ACCOUNT), AlreadyExists and Aborted for idempotency keys.
         """
         new = await self._new(owner, api_key_id, request)
         try:
@@ -151,7 +151,7 @@ class Generations:
 
     async def _admit(self, new: NewGeneration) -> None:
         try:
-            await self._quota.admit(new.id, 0, new.user_id, new.reserved_bytes)
+            await self._quota.admit(new.id, 0, new.user_id, new.reserved_bytes, new.credits)
         except ResourceExhausted:
             await self._store.withdraw(new.id, new.user_id)
             raise

@@ -38,36 +38,24 @@ CREATE TABLE ledger (
     held_after bigint NOT NULL,
     cause_id uuid NOT NULL,
     run integer NOT NULL,
+    is_end boolean NOT NULL,
     reason text NOT NULL DEFAULT '',
     actor text NOT NULL DEFAULT '',
     create_time timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (user_id, seq),
-    CHECK (
-        least(amount - 1, balance_before, balance_after, held_before, held_after) >= 0
-        AND balance_after - balance_before
-            = CASE 'available'::ledger_account WHEN from_account THEN -amount WHEN to_account THEN amount ELSE 0 END
-        AND held_after - held_before
-            = CASE 'held'::ledger_account WHEN from_account THEN -amount WHEN to_account THEN amount ELSE 0 END
-        AND CASE kind
-            WHEN 'hold' THEN from_account = 'available' AND to_account = 'held'
-            WHEN 'capture' THEN from_account = 'held' AND to_account = 'spent'
-            WHEN 'refund' THEN from_account = 'held' AND to_account = 'available'
-            WHEN 'grant' THEN from_account = 'issued' AND to_account = 'available'
-            ELSE from_account = 'available' AND to_account = 'issued'
-        END
-    )
+    -- For one cause credits are issued or held once, and what is held ends once: the rules say so, and this says it again.
+    UNIQUE (cause_id, run, is_end),
+    -- Each statement that writes prepares this anew: said in full, for every account and kind, it took longer than all the
+    -- rest. That no balance is negative is said by `subjects`.
+    CHECK (amount > 0)
 );
 COMMENT ON TABLE ledger IS
     'Double entry: each row moves a positive amount from one account of a user to another. Rows are never changed or removed';
 COMMENT ON COLUMN ledger.seq IS '1, 2, 3 ... for each user';
 COMMENT ON COLUMN ledger.cause_id IS
-    'The generation when run >= 0; else the request of a grant or a hold, or the user himself for what new users get';
+    'The generation when run >= 0; the request of a hold when it is -1; when it is -2 the request of a grant or correction, or the user himself for what new users get';
+COMMENT ON COLUMN ledger.is_end IS 'A capture or a refund: it ends what a hold began';
 COMMENT ON COLUMN ledger.actor IS 'Who did it, where a person or service decided; empty: the course of the run';
-
--- The rules say these things already; the indexes say them again.
-CREATE UNIQUE INDEX ledger_issued_once ON ledger (cause_id) WHERE kind IN ('grant', 'correction');
-CREATE UNIQUE INDEX ledger_held_once ON ledger (cause_id, run) WHERE kind = 'hold';
-CREATE UNIQUE INDEX ledger_ended_once ON ledger (cause_id, run) WHERE kind IN ('capture', 'refund');
 
 CREATE FUNCTION refuse_change() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -169,10 +157,10 @@ BEGIN
     u.ledger_seq := u.ledger_seq + 1;
     INSERT INTO ledger (
         user_id, seq, kind, from_account, to_account, amount,
-        balance_before, balance_after, held_before, held_after, cause_id, run, reason, actor
+        balance_before, balance_after, held_before, held_after, cause_id, run, is_end, reason, actor
     ) VALUES (
         u.user_id, u.ledger_seq, p_kind, from_account, to_account, p_amount,
-        balance_before, u.balance, held_before, u.held, p_cause_id, p_run, p_reason, p_actor
+        balance_before, u.balance, held_before, u.held, p_cause_id, p_run, from_account = 'held', p_reason, p_actor
     );
     RETURN u;
 END
@@ -200,7 +188,7 @@ BEGIN
         SELECT * INTO u FROM subjects WHERE user_id = p_user_id FOR NO KEY UPDATE;
     END IF;
     IF NOT u.is_welcomed THEN
-        u := entered(u, 'grant', p_welcome, p_user_id, -1, 'welcome', 'quota');
+        u := entered(u, 'grant', p_welcome, p_user_id, -2, 'welcome', 'quota');
         u.is_welcomed := true;
         PERFORM keep(u);
     END IF;
@@ -486,7 +474,7 @@ DECLARE
     u subjects := welcomed(p_user_id, p_welcome);
     e ledger;
 BEGIN
-    SELECT * INTO e FROM ledger WHERE cause_id = p_request_id AND kind IN ('grant', 'correction');
+    SELECT * INTO e FROM ledger WHERE cause_id = p_request_id AND run = -2;
     IF FOUND THEN
         RETURN credits_of(u, CASE
             WHEN e.user_id = p_user_id AND e.balance_after - e.balance_before = p_amount AND e.reason = p_reason
@@ -502,7 +490,7 @@ BEGIN
     BEGIN
         u := entered(
             u, CASE WHEN p_amount > 0 THEN 'grant' ELSE 'correction' END::ledger_kind, abs(p_amount),
-            p_request_id, -1, p_reason, p_actor
+            p_request_id, -2, p_reason, p_actor
         );
     EXCEPTION WHEN unique_violation THEN
         -- Another user's grant with the same request id was faster: his lock is not ours.

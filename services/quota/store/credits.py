@@ -12,6 +12,8 @@ from services.quota.credits import CreditAnswer, Credits, CreditVerdict, Grant, 
 from services.quota.model import LARGEST_AMOUNT
 from services.quota.store.rows import only
 
+# What stands for the run where a request's hold is the cause, see the ledger's columns.
+_HOLD_RUN: Final = -1
 _COLUMNS: Final = "verdict, user_id, balance, held, spent"
 _WELCOME: Final = f"SELECT {_COLUMNS} FROM welcome(%s, %s)"
 _GRANT: Final = f"SELECT {_COLUMNS} FROM grant_credits(%s, %s, %s, %s, %s, %s, %s)"
@@ -127,7 +129,7 @@ def _transaction(
     *rest: Any,
 ) -> Transaction:
     of_run = run >= 0
-    of_request = not of_run and cause_id != user_id
+    of_request = run == _HOLD_RUN or (not of_run and cause_id != user_id)
     return Transaction(
         user_id,
         number,

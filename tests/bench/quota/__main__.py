@@ -69,6 +69,7 @@ def servers(directory: Path) -> Iterator[Servers]:
         "REELGATE_QUOTA_LISTEN": quota,
         "REELGATE_QUOTA_ADMIN_LISTEN": admin,
         "REELGATE_QUOTA_DATABASE_URL": postgres.url(),
+        "REELGATE_QUOTA_NEW_USER_CREDITS": str(10**9),
         "REELGATE_JWKS_FILE": str(jwks_file),
     }
     with ExitStack() as stack:
@@ -133,13 +134,19 @@ def measure(directory: Path, rounds: int, seconds: int) -> dict[str, list[float]
 
 
 def _no_drift(database: str) -> None:
-    """Speed that loses a byte is worth nothing."""
+    """Speed that loses a byte or a credit is worth nothing."""
     with psycopg.connect(database) as connection:
         wrong = connection.execute(
             """
             SELECT s.user_id FROM subjects s LEFT JOIN reservations r USING (user_id)
             GROUP BY s.user_id
             HAVING s.reserved_bytes <> 0 OR s.used_bytes <> coalesce(sum(r.stored_bytes), 0)
+            UNION ALL
+            SELECT s.user_id FROM subjects s LEFT JOIN ledger l USING (user_id)
+            GROUP BY s.user_id
+            HAVING s.held <> 0 OR s.ledger_seq <> count(l.seq)
+                OR s.balance <> coalesce(sum(l.amount) FILTER (WHERE l.to_account = 'available'), 0)
+                    - coalesce(sum(l.amount) FILTER (WHERE l.from_account = 'available'), 0)
             """
         ).fetchall()
     assert not wrong, "the books do not add up"

@@ -1,4 +1,4 @@
-"""Calls a quota server as fast as a number of concurrent callers can: each admits a run and settles it."""
+"""Calls a quota server as fast as a number of concurrent callers can: each admits a run with a price and settles it."""
 
 import asyncio
 import itertools
@@ -14,6 +14,7 @@ from reelgate.quota.v1 import quota_pb2, quota_pb2_grpc
 from services.kernel.ids import new_id
 
 BYTES = 1000
+PRICE = 1
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ async def burst(
                 run = Run(generation_id=str(new_id()))
                 started = time.perf_counter()
                 await stub.Admit(
-                    quota_pb2.AdmitRequest(run=run, user_id=user.user_id, reserve_bytes=BYTES),
+                    quota_pb2.AdmitRequest(
+                        run=run, user_id=user.user_id, reserve_bytes=BYTES, price_credits=PRICE
+                    ),
                     metadata=user.metadata,
                 )
                 between = time.perf_counter()

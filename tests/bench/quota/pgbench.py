@@ -10,12 +10,16 @@ from pathlib import Path
 _SCRIPT = """
 \\set user random(1, {users})
 \\set run random(1, 9223372036854775807)
-SELECT verdict, amount_bytes, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
+SELECT verdict, amount_bytes, (standing).balance, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
        (standing).reserved_bytes, (standing).quota_source
-FROM admit(lpad(to_hex(:run::bigint), 32, '0')::uuid, 0, lpad(to_hex(:user::bigint), 32, '0')::uuid, 1000, 0, 0);
-SELECT verdict, amount_bytes, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
+FROM admit(
+    lpad(to_hex(:run::bigint), 32, '0')::uuid, 0, lpad(to_hex(:user::bigint), 32, '0')::uuid, 1000, 1, 0, 1000000000
+);
+SELECT verdict, amount_bytes, (standing).balance, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
        (standing).reserved_bytes, (standing).quota_source
-FROM settle(lpad(to_hex(:run::bigint), 32, '0')::uuid, 0, 1, NULL, 1000, 'kept', 0);
+FROM settle(
+    lpad(to_hex(:run::bigint), 32, '0')::uuid, 0, 1, lpad(to_hex(:user::bigint), 32, '0')::uuid, 1000, 'kept', 0
+);
 """
 # Its clock starts before all clients are connected; its result leaves that time out.
 _CONNECTING_SECONDS = 4

@@ -2,16 +2,18 @@
 
 import asyncio
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
 
+from services.gateway.clients import QuotaClient
 from services.gateway.identity import Identity
-from services.gateway.seed import seed
+from services.gateway.seed import DEMO_CREDITS, seed, seed_credits
 from services.gateway.settings import ApiSettings
 from services.gateway.store.accounts import AccountStore
 from services.gateway.store.people import PeopleStore
-from services.kernel.errors import InvalidArgument
+from services.kernel.errors import InvalidArgument, Unavailable
 from services.kernel.ids import new_id
 from services.kernel.postgres import Pool
 from services.kernel.sealing import KeyRing
@@ -128,3 +130,35 @@ async def test_somebody_elses_key_is_not_taken_over(
     other = await people.add_user(new_id(), "other@example.com", "x", "user", None)
     await seed(settings(seed_email="other@example.com"), people, accounts)
     assert await identity.api_keys.list(other.id) == []
+
+
+class Quota:
+    """Away for the first two calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[UUID, int, str, UUID]] = []
+
+    async def grant(self, user_id: UUID, amount: int, reason: str, request_id: UUID) -> None:
+        self.calls.append((user_id, amount, reason, request_id))
+        if len(self.calls) <= 2:
+            raise Unavailable("not yet")
+
+
+async def test_g7_the_demo_is_rich_as_soon_as_quota_is_there_and_only_once(
+    people: PeopleStore, accounts: AccountStore
+) -> None:
+    quota = Quota()
+    for _ in range(2):
+        await seed(settings(), people, accounts)
+        await seed_credits(settings(), people, cast("QuotaClient", quota), retry_seconds=0.01)
+    found = await people.credentials("demo@example.com")
+    assert found is not None
+    assert len(quota.calls) == 4
+    assert len(set(quota.calls)) == 1, "one request: quota gives once"
+    assert quota.calls[0][:2] == (found.user.id, DEMO_CREDITS)
+
+
+async def test_without_a_seed_nobody_is_given_anything(people: PeopleStore) -> None:
+    quota = Quota()
+    await seed_credits(settings(seed_email=""), people, cast("QuotaClient", quota))
+    assert quota.calls == []

@@ -1,19 +1,24 @@
-"""Many at once on the same rows: never one byte over, one outcome for each run (G2, G3)."""
+"""Many at once on the same rows: never a byte or a credit over, one outcome for each run (G2, G3, G7)."""
 
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import psycopg
 import pytest
 
-from services.kernel.errors import ReelgateError, Unavailable
+from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
 from services.kernel.postgres import Pool
 from tests.contract.quota.running import Callers, Keys, leased, new_run, quota_server
 from tests.integration.quota.books import drift
+from tests.integration.quota.contests import (
+    admissions_at_the_limit,
+    cancels_against_completions,
+    verdict,
+)
 
 _WAIT_BEFORE_SUBJECTS_CHANGE = """
 CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -33,20 +38,11 @@ async def replicas(books: str, keys: Keys) -> AsyncIterator[list[Callers]]:
         yield [await stack.enter_async_context(quota_server(books, keys)) for _ in range(2)]
 
 
-async def verdict(call: Awaitable[object]) -> str:
-    """Either "ok" or the reason of the refusal."""
-    try:
-        await call
-    except ReelgateError as error:
-        return error.reason
-    return "ok"
-
-
 @pytest.mark.parametrize("limited", ["user", "group", "default"])
 async def test_g2_of_200_at_once_exactly_those_that_fit_are_admitted(
     replicas: list[Callers], pool: Pool, limited: str
 ) -> None:
-    for _ in range(4):
+    for _ in range(2):
         user, group = new_id(), new_id()
         size = random.randint(1, 100)
         limit = random.randint(0, 40) * size + random.randint(1, size)
@@ -100,25 +96,19 @@ async def test_one_run_claimed_by_two_users_at_once_belongs_to_one(
     assert await drift(pool) == []
 
 
-async def test_g3_settle_and_release_racing_have_one_outcome(
+async def test_g2_g7_at_the_limit_of_room_or_credits_exactly_those_that_fit_succeed(
     replicas: list[Callers], pool: Pool
 ) -> None:
-    user = new_id()
-    first, second = (replica.gateway_for(user) for replica in replicas)
+    """A slice of what `python -m tests.integration.quota` does a thousand times."""
+    await admissions_at_the_limit(replicas, 8)
+    assert await drift(pool) == []
 
-    async def race() -> str:
-        run = new_run()
-        await first.admit(run, user, 10)
-        settled, released = await asyncio.gather(
-            verdict(first.settle(leased(run, 1), 8)), verdict(second.release(leased(run, 1)))
-        )
-        assert released == "ok"
-        return settled
 
-    said = Counter(await asyncio.gather(*(race() for _ in range(200))))
-    assert set(said) <= {"ok", "RUN_ENDED"}
-    quota = await replicas[0].admin.get(user)
-    assert (quota.used_bytes, quota.reserved_bytes) == (0, 0)
+async def test_g3_g7_settle_and_release_racing_have_one_outcome(
+    replicas: list[Callers], pool: Pool
+) -> None:
+    outcomes = await cancels_against_completions(replicas, 400)
+    assert outcomes.total() == 400
     assert await drift(pool) == []
 
 
@@ -190,8 +180,8 @@ async def test_a_random_crowd_never_gets_over_and_adds_up(
         user = chance.choice(users)
         gateway = chance.choice(replicas).gateway_for(user)
         for _ in range(8):
-            run, reserve = new_run(), chance.randint(0, 60)
-            if await verdict(gateway.admit(run, user, reserve)) != "ok":
+            run, reserve, price = new_run(), chance.randint(0, 60), chance.randint(0, 90)
+            if await verdict(gateway.admit(run, user, reserve, price)) != "ok":
                 continue
             held = leased(run, chance.randint(0, 2))
             if chance.random() < 0.7:
@@ -261,3 +251,32 @@ async def test_a_caller_who_goes_away_leaves_nothing_half_done(
     reserved = (await gateway.get()).reserved_bytes
     assert said in ("ok", "QUOTA_EXCEEDED")
     assert reserved == 10
+
+
+async def test_g7_one_request_held_captured_and_released_by_everyone_at_once_ends_once(
+    replicas: list[Callers], pool: Pool
+) -> None:
+    user = new_id()
+    first, second = (replica.gateway_for(user) for replica in replicas)
+    for _ in range(25):
+        request = new_id()
+        said = await asyncio.gather(
+            *(verdict(gateway.hold(request, user, 5)) for gateway in (first, second)),
+            *(verdict(gateway.capture(request)) for gateway in (first, second) * 2),
+            *(verdict(gateway.release_hold(request)) for gateway in (first, second) * 2),
+        )
+        assert set(said) <= {"ok", "HOLD_ENDED", "HOLD_CAPTURED", "NOT_FOUND"}
+        assert (await first.credits()).held == 0
+    assert await drift(pool) == []
+
+
+async def test_g8_one_grant_made_by_everyone_at_once_is_given_once(
+    replicas: list[Callers], pool: Pool
+) -> None:
+    for _ in range(20):
+        user, request = new_id(), new_id()
+        await asyncio.gather(
+            *(replicas[i % 2].gateway_for(user).grant(user, 5, "once", request) for i in range(10))
+        )
+        assert (await replicas[0].admin.credits(user)).balance == 1005
+    assert await drift(pool) == []
