@@ -1,7 +1,7 @@
 """The rules of the service without its books: what is refused before they are opened, and what a verdict becomes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from services.kernel.errors import (
     ResourceExhausted,
     Unauthenticated,
 )
-from services.quota.model import Answer, Outcome, Quota, Run, Source, Verdict
+from services.quota.model import Answer, Outcome, Quota, Recount, Run, RunDrift, Source, Verdict
 from services.quota.service import QuotaService
 from services.quota.store.quotas import QuotaStore
 
@@ -37,7 +37,7 @@ class SayingBooks:
     async def admit(self, *_: Any) -> Answer:
         return self.answer
 
-    settle = release = admit
+    admit_save = settle = release = admit
 
 
 def service(verdict: Verdict, amount: int = 0, quota: Quota | None = QUOTA) -> QuotaService:
@@ -126,6 +126,7 @@ async def test_g5_what_is_not_kept_has_no_bytes() -> None:
     ("verdict", "error", "reason"),
     [
         (Verdict.EXCEEDED, ResourceExhausted, "QUOTA_EXCEEDED"),
+        (Verdict.POOR, ResourceExhausted, "INSUFFICIENT_CREDITS"),
         (Verdict.MISMATCH, AlreadyExists, "RUN_MISMATCH"),
         (Verdict.ENDED, FailedPrecondition, "RUN_ENDED"),
         (Verdict.STALE, FailedPrecondition, "STALE_LEASE"),
@@ -137,6 +138,7 @@ async def test_each_verdict_has_its_error(
     be()
     for call in (
         service(verdict).admit(RUN, ANN, 11, 0),
+        service(verdict).admit_save(RUN, ANN, 11),
         service(verdict).settle(RUN, 11, Outcome.KEPT),
         service(verdict).release(RUN, ANN),
     ):
@@ -161,6 +163,28 @@ async def test_a_full_quota_is_told_with_its_figures() -> None:
         "quota": "100",
         "requested": "11",
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "has_drifted", "is_repairable"),
+    [
+        ({}, False, True),
+        ({"counted_used": 11}, True, True),
+        ({"counted_reserved": 3}, True, True),
+        ({"counted_balance": 99}, True, True),
+        ({"recorded_held": 6}, True, True),
+        ({"recorded_spent": 1}, True, True),
+        ({"runs": (RunDrift(RUN.generation_id, 0, 1, 2),)}, True, True),
+        ({"open_holds": 6}, True, False),
+        ({"unaccounted": 10**9}, False, True),
+    ],
+)
+def test_g9_any_figure_that_differs_is_drift_and_contradictions_are_not_repaired(
+    changes: dict[str, Any], has_drifted: bool, is_repairable: bool
+) -> None:
+    same = Recount(ANN, (), 10, 10, 0, 2, 2, 100, 100, 5, 5, 5, 7, 7)
+    counted = replace(same, **changes)
+    assert (counted.has_drifted, counted.is_repairable) == (has_drifted, is_repairable)
 
 
 async def test_a_repeat_is_answered_but_not_counted() -> None:

@@ -20,13 +20,20 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)  # no .env of somebody's
     for name, value in RIGHT.items():
         monkeypatch.setenv(name, value)
-    for name in ("DEFAULT_BYTES", "DIRECT_URL", "POOL_SIZE", "MIGRATE_ON_START"):
+    for name in (
+        "DEFAULT_BYTES",
+        "NEW_USER_CREDITS",
+        "DIRECT_URL",
+        "POOL_SIZE",
+        "MIGRATE_ON_START",
+    ):
         monkeypatch.delenv(f"REELGATE_QUOTA_{name}", raising=False)
 
 
 def test_the_four_that_have_no_default_are_enough() -> None:
     settings = load(QuotaSettings)
     assert settings.default_bytes == 0
+    assert settings.new_user_credits == 1000
     assert settings.migrate_on_start
     assert settings.migration_url == RIGHT["REELGATE_QUOTA_DATABASE_URL"]
     assert "secret" not in repr(settings)
@@ -45,6 +52,8 @@ def test_migrations_go_round_the_pooler(monkeypatch: pytest.MonkeyPatch) -> None
         ("REELGATE_QUOTA_DATABASE_URL", "mysql://db"),
         ("REELGATE_QUOTA_DEFAULT_BYTES", "-2"),
         ("REELGATE_QUOTA_DEFAULT_BYTES", "lots"),
+        ("REELGATE_QUOTA_NEW_USER_CREDITS", "-1"),
+        ("REELGATE_QUOTA_NEW_USER_CREDITS", str(2**53 + 1)),
         ("REELGATE_QUOTA_POOL_SIZE", "0"),
         ("REELGATE_JWKS_FILE", ""),
     ],
