@@ -11,16 +11,20 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from services.kernel.ids import new_id
+from services.storage import local_files, local_listing
 from services.storage.objects import Link, Tier
-from services.storage.ports import Part, Place, TierFailed
+from services.storage.ports import Listed, Part, Place, TierFailed, Unfinished
 
 VOLUME_FILE: Final = ".reelgate-volume"
+SPOOL: Final = ".spool"
 _UNFINISHED: Final = ".unfinished"
+_LONGEST_MARK: Final = 100
 _READ_BYTES: Final = 1024 * 1024
 _CHUNK_BYTES: Final = 256 * 1024
+_T = TypeVar("_T")
 # Names that are names everywhere, begin with a letter or digit, and so are never "." or "..".
 _KEY: Final = re.compile(
-    r"(?:[A-Za-z0-9][A-Za-z0-9_-]{0,99}/){1,12}[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.[a-z0-9]{1,8}"
+    r"(?:[A-Za-z0-9][A-Za-z0-9_-]{0,99}/){1,12}[A-Za-z0-9][A-Za-z0-9_-]{0,99}(?:\.thumb)?\.[a-z0-9]{1,8}"
 )
 
 
@@ -33,6 +37,7 @@ class LocalBlobs:
     def __init__(self, root: Path, *, min_free_bytes: int) -> None:
         self._root = root.absolute()
         self._min_free_bytes = min_free_bytes
+        self._expected: dict[str, int] = {}  # bytes that are still to come, by unfinished file
         self.volume: UUID | None = None
         """The volume in use; None before one was agreed on."""
 
@@ -42,18 +47,17 @@ class LocalBlobs:
             return await asyncio.to_thread(self._create, place)
 
     def _create(self, place: Place) -> "_LocalWriter":
-        target = self._path(place.key)
+        target = names_of(place.key)
         self._require_volume()
-        self._require_room()
-        folder = self._root / _UNFINISHED
-        folder.mkdir(exist_ok=True)
-        return _LocalWriter(self._root, folder / f"{target.stem}.{place.attempt.hex}", target)
+        self._require_room(place.size_bytes)
+        beside = [_UNFINISHED, f"{_stem(target)}.{place.attempt.hex}"]
+        return _LocalWriter(self._root, beside, target, self._expected, place.size_bytes)
 
     @asynccontextmanager
     async def read(self, key: str, offset: int, length: int) -> AsyncIterator[AsyncIterator[bytes]]:
         """The bytes from the file."""
         with _disk_errors():
-            file = await asyncio.to_thread(os.open, self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+            file = await asyncio.to_thread(local_files.open_file, self._root, names_of(key))
         try:
             yield _chunks(file, offset, length)
         finally:
@@ -65,15 +69,46 @@ class LocalBlobs:
             await asyncio.to_thread(self._remove, key, unfinished)
 
     def _remove(self, key: str, unfinished: bool) -> None:
-        target = self._path(key)
+        target = names_of(key)
         # On another volume the file would only seem to be gone.
         self._require_volume()
         if unfinished:
-            for left in (self._root / _UNFINISHED).glob(f"{target.stem}.*"):
-                left.unlink(missing_ok=True)
-        with suppress(FileNotFoundError):
-            target.unlink()
-            _sync_folder(target.parent)
+            local_files.remove_beginning(self._root, [_UNFINISHED], f"{_stem(target)}.")
+        local_files.remove_file(self._root, target)
+
+    def listing(self) -> AsyncIterator[list[Listed]]:
+        """The files below the root."""
+        return self._walked(lambda: local_listing.keys(self._root))
+
+    def unfinished(self) -> AsyncIterator[list[Unfinished]]:
+        """Files beside their places, and spools that a crash left."""
+        return self._walked(lambda: local_listing.pieces(self._root, (_UNFINISHED, SPOOL)))
+
+    async def _walked(self, walk: Callable[[], Iterator[list[_T]]]) -> AsyncIterator[list[_T]]:
+        pages = walk()
+        while True:
+            with _disk_errors():
+                page = await asyncio.to_thread(next, pages, None)
+                # Asked behind each page: what another volume does not have is not gone.
+                await asyncio.to_thread(self._require_volume)
+            if page is None:
+                return
+            yield page
+
+    async def holds(self, key: str) -> bool:
+        """Whether the file is there."""
+        with _disk_errors():
+            found = await asyncio.to_thread(local_files.is_file, self._root, names_of(key))
+            await asyncio.to_thread(self._require_volume)
+        return found
+
+    async def discard(self, left: Unfinished) -> None:
+        """Unlinks it."""
+        if left.key.partition("/")[0] not in {_UNFINISHED, SPOOL}:
+            raise TierFailed(Tier.LOCAL, "refused", "the file is not an unfinished one")
+        with _disk_errors():
+            await asyncio.to_thread(self._require_volume)
+            await asyncio.to_thread(local_files.remove_file, self._root, left.key.split("/"))
 
     async def link(self, key: str, download_name: str) -> Link:  # noqa: ARG002 - the port's
         """None of its own: the bytes are read through Download."""
@@ -88,31 +123,34 @@ class LocalBlobs:
         self._require_volume()
         self._require_room()
 
-    async def marked(self) -> UUID | None:
-        """The id of the volume that is there; None for one that was never used."""
+    async def name_volume(self) -> UUID:
+        """The id of the volume that is there; one that was never used is given one, durably."""
         with _disk_errors():
-            return await asyncio.to_thread(self._read_mark)
+            return await asyncio.to_thread(self._name_volume)
 
-    async def use_volume(self, volume: UUID, *, mark: bool) -> None:
-        """Accepts this volume and no other from now on; `mark` writes its id when it has none."""
-        self.volume = volume
-        if mark:
-            with _disk_errors():
-                await asyncio.to_thread(self._mark, volume)
-
-    def _mark(self, volume: UUID) -> None:
+    def _name_volume(self) -> UUID:
         self._root.mkdir(parents=True, exist_ok=True)
-        if self._read_mark() is not None:
-            return
-        beside = self._root / f"{VOLUME_FILE}.{new_id().hex}"
-        beside.write_text(f"{volume}\n")
-        beside.rename(self._root / VOLUME_FILE)
-        _sync_folder(self._root)
+        if (found := self._read_mark()) is not None:
+            return found
+        volume = new_id()
+        beside = f"{VOLUME_FILE}.{volume.hex}"
+        with os.fdopen(local_files.new_file(self._root, [beside]), "w") as file:
+            file.write(f"{volume}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        local_files.publish(self._root, [beside], [VOLUME_FILE])
+        return volume
 
     def _read_mark(self) -> UUID | None:
         try:
-            return UUID((self._root / VOLUME_FILE).read_text().strip())
-        except (FileNotFoundError, ValueError):
+            file = local_files.open_file(self._root, [VOLUME_FILE])
+        except FileNotFoundError:
+            return None
+        with os.fdopen(file) as opened:
+            text = opened.read(_LONGEST_MARK)
+        try:
+            return UUID(text.strip())
+        except ValueError:
             return None
 
     def _require_volume(self) -> None:
@@ -123,30 +161,48 @@ class LocalBlobs:
                 f"{self._root} is not the volume that this installation uses: its {VOLUME_FILE} is another or missing",
             )
 
-    def _require_room(self) -> None:
+    def _require_room(self, size_bytes: int = 0) -> None:
         state = os.statvfs(self._root)
-        if state.f_bavail * state.f_frsize < self._min_free_bytes:
+        # What transfers under way have still to write is as good as written.
+        free = state.f_bavail * state.f_frsize - sum(self._expected.values())
+        if free - size_bytes < self._min_free_bytes:
             raise TierFailed(Tier.LOCAL, "full", "less room is left than is to be kept free")
-
-    def _path(self, key: str) -> Path:
-        if not _KEY.fullmatch(key):
-            raise TierFailed(Tier.LOCAL, "refused", "the key is not one of ours")
-        return self._root / key
 
 
 class _LocalWriter:
     """One body on its way to its file."""
 
-    def __init__(self, root: Path, beside: Path, target: Path) -> None:
+    def __init__(
+        self,
+        root: Path,
+        beside: list[str],
+        target: list[str],
+        expected: dict[str, int],
+        size_bytes: int,
+    ) -> None:
         self._root = root
         self._beside = beside
         self._target = target
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._file = os.open(beside, flags, 0o640)
+        self._expected = expected
+        self._writing = 0
+        self._failed = False
+        self._file = local_files.new_file(root, beside)
+        expected[beside[-1]] = size_bytes
 
     async def write(self, part: Part) -> None:
-        with _disk_errors():
-            await _to_the_end(self._write, part.data, part.offset)
+        self._writing += 1
+        try:
+            with _disk_errors():
+                await _to_the_end(self._write, part.data, part.offset)
+            left = self._expected.get(self._beside[-1], 0) - len(part.data)
+            self._expected[self._beside[-1]] = max(0, left)
+        except TierFailed:
+            self._failed = True
+            raise
+        finally:
+            self._writing -= 1
+            if self._failed and not self._writing:
+                await asyncio.to_thread(self._drop)
 
     def _write(self, data: memoryview, offset: int) -> None:
         done = 0
@@ -154,15 +210,17 @@ class _LocalWriter:
             done += os.pwrite(self._file, data[done:], offset + done)
 
     async def complete(self) -> None:
-        with _disk_errors():
-            await _to_the_end(self._complete)
+        try:
+            with _disk_errors():
+                await _to_the_end(self._complete)
+        except TierFailed:
+            await asyncio.to_thread(self._drop)
+            raise
 
     def _complete(self) -> None:
         os.fsync(self._file)
         self._close()
-        _make_folders(self._root, self._target.parent)
-        self._beside.rename(self._target)
-        _sync_folder(self._target.parent)
+        local_files.publish(self._root, self._beside, self._target)
 
     async def abort(self) -> None:
         with _disk_errors():
@@ -170,15 +228,18 @@ class _LocalWriter:
 
     def _abort(self) -> None:
         self._close()
-        self._beside.unlink(missing_ok=True)
+        local_files.remove_file(self._root, self._beside)
+
+    def _drop(self) -> None:
+        """A full disk must not stay full of what did not fit. What can not be removed now is found again by its row."""
+        with suppress(OSError):
+            self._abort()
 
     def _close(self) -> None:
+        self._expected.pop(self._beside[-1], None)
         if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-
-_T = TypeVar("_T")
+            file, self._file = self._file, -1
+            os.close(file)
 
 
 async def _to_the_end(work: Callable[..., _T], *arguments: Any) -> _T:
@@ -204,21 +265,15 @@ async def _chunks(file: int, offset: int, length: int) -> AsyncIterator[bytes]:
             yield block[start : start + _CHUNK_BYTES]
 
 
-def _make_folders(root: Path, folder: Path) -> None:
-    """Makes the missing folders, each durable in its parent."""
-    if folder == root or folder.is_dir():
-        return
-    _make_folders(root, folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
+def names_of(key: str) -> list[str]:
+    """The names of the folders and of the file that a key is made of. Raises TierFailed."""
+    if not _KEY.fullmatch(key):
+        raise TierFailed(Tier.LOCAL, "refused", "the key is not one of ours")
+    return key.split("/")
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _stem(names: list[str]) -> str:
+    return Path(names[-1]).stem
 
 
 @contextmanager

@@ -1,26 +1,34 @@
 """The S3 tier: control calls by aiobotocore, bytes by presigned requests through the vetted connector."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
 
 import structlog
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from botocore.credentials import ReadOnlyCredentials
 
 from services.kernel.egress import Egress, Policy, botocore_settings, origin_of
+from services.storage import s3_listing
+from services.storage.links import ReaderLinks
+from services.storage.metering import METER
 from services.storage.objects import Link, Tier
-from services.storage.ports import Part, Place, TierFailed
-from services.storage.presign import Presigner, disposition
+from services.storage.ports import Listed, Part, Place, TierFailed, Unfinished
+from services.storage.presign import Presigner
+from services.storage.s3_credentials import S3Credentials
 from services.storage.s3_errors import tier_errors
 from services.storage.s3_requests import S3Requests, crc32_text
-from services.storage.target import S3Target
+from services.storage.target import Delivery, S3Target, spelled_origin
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
     from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
+
+    class _Algorithm(TypedDict, total=False):
+        ChecksumAlgorithm: Literal["CRC32"]
+
 
 log = structlog.get_logger()
 
@@ -39,15 +47,18 @@ class S3Blobs:
     tier = Tier.S3
 
     def __init__(
-        self, target: S3Target, client: "S3Client", credentials: "_Credentials", egress: Egress
+        self, target: S3Target, client: "S3Client", credentials: S3Credentials, egress: Egress
     ) -> None:
         self.prefix: Final = target.prefix
         self.target: Final = target
         self._client = client
         self._credentials = credentials
         self._requests = S3Requests(target, credentials.now, egress)
-        self._links = Presigner(target, target.link_endpoint)
+        self._public = Presigner(target, target.link_endpoint)
+        self._links = ReaderLinks(self._public)
         self._listing_denied = False
+        # Another bucket took its place: what is on its way here is not to end here.
+        self.abandoned = False
 
     async def create(self, place: Place) -> "_S3Writer":
         """A writer; for a whole body in one part it is one PutObject, else a multipart upload is begun."""
@@ -62,15 +73,20 @@ class S3Blobs:
                     Key=place.key,
                     ContentType=place.content_type,
                     CacheControl=_FOR_EVER,
-                    ChecksumAlgorithm="CRC32",
+                    **_algorithm(self.target),
                 )
-        return _S3Writer(self, place, begun["UploadId"])
+        if not (upload_id := begun.get("UploadId")):
+            raise _senseless("CreateMultipartUpload")
+        if begun["ResponseMetadata"].get("RetryAttempts"):
+            # The client asked again, and only the answer to its first request may have been lost.
+            await self._abort_all(place.key, besides=upload_id)
+        return _S3Writer(self, place, upload_id)
 
     @asynccontextmanager
     async def read(self, key: str, offset: int, length: int) -> AsyncIterator[AsyncIterator[bytes]]:
         """The bytes, from the bucket to the reader without a stop."""
         async with self._requests.get(key, offset, length) as chunks:
-            yield chunks
+            yield METER.metered(chunks)
 
     async def remove(self, key: str, *, unfinished: bool) -> None:
         """Deletes the object, after the multipart uploads for it."""
@@ -80,21 +96,50 @@ class S3Blobs:
             async with asyncio.timeout(_CONTROL_SECONDS):
                 await self._client.delete_object(Bucket=self.target.bucket, Key=key)
 
+    async def holds(self, key: str) -> bool:
+        """Asks for the object's head."""
+        return await self.size(key) is not None
+
+    async def size(self, key: str) -> int | None:
+        """Bytes of an object; None when there is none. Raises TierFailed."""
+        try:
+            with tier_errors():
+                async with asyncio.timeout(_CONTROL_SECONDS):
+                    head = await self._client.head_object(Bucket=self.target.bucket, Key=key)
+        except TierFailed as failure:
+            if failure.trouble == "missing":
+                return None
+            raise
+        return head["ContentLength"]
+
+    def listing(self) -> AsyncIterator[list[Listed]]:
+        """The keys of the bucket below the prefix."""
+        return s3_listing.keys(self._client, self.target.bucket, self.prefix)
+
+    def unfinished(self) -> AsyncIterator[list[Unfinished]]:
+        """Multipart uploads, of whatever keys below the prefix."""
+        return s3_listing.uploads(self._client, self.target.bucket, self.prefix)
+
+    async def discard(self, left: Unfinished) -> None:
+        """Aborts the upload."""
+        await self.abort(left.key, left.token)
+
     async def link(self, key: str, download_name: str) -> Link:
-        """The CDN's address, or a presigned one where a file name is asked for or no CDN is there."""
-        if self.target.cdn_url and not download_name:
-            return Link(f"{self.target.cdn_url}/{key}", None)
-        query = (
-            {"response-content-disposition": disposition(download_name)} if download_name else {}
-        )
-        url, expires_at = self._links.link(key, await self._credentials.now(), query)
-        return Link(url, expires_at)
+        """What readers get; none where the bytes go through our own media route."""
+        return self._links.link(key, await self._credentials.now(), download_name)
+
+    async def upload_url(self, key: str, headers: Mapping[str, str], lifetime: timedelta) -> str:
+        """A link for browsers that takes one PUT with exactly these headers. Raises TierFailed."""
+        credentials = await self._credentials.now()
+        return self._public.request_url("PUT", key, credentials, headers=headers, lifetime=lifetime)
 
     @property
     def link_origins(self) -> list[str]:
         """Origins that links point to, in the spelling of a content security policy."""
+        if self.target.delivery is Delivery.PROXY:
+            return []
         urls = [self.target.object_url(self.target.link_endpoint, ""), self.target.cdn_url]
-        return list(dict.fromkeys(_spelled(url) for url in urls if url))
+        return list(dict.fromkeys(spelled_origin(url) for url in urls if url))
 
     async def check(self) -> None:
         """Lists one key: tokens may be denied HeadBucket, and even the listing, and still be good for all we do."""
@@ -113,27 +158,37 @@ class S3Blobs:
 
     async def put(self, place: Place, part: Part) -> None:
         """The whole body in one request."""
+        self._require_in_use()
         headers = {"Content-Type": place.content_type, "Cache-Control": _FOR_EVER}
         await self._requests.put(place.key, {}, part, headers)
+
+    def _require_in_use(self) -> None:
+        if self.abandoned:
+            raise TierFailed(Tier.S3, "missing", "another bucket took the place of this one")
 
     async def put_part(self, place: Place, upload_id: str, part: Part) -> "CompletedPartTypeDef":
         """One part of a multipart upload; gives what Complete wants to know of it."""
         query = {"partNumber": str(part.number), "uploadId": upload_id}
         etag = await self._requests.put(place.key, query, part, {})
+        if not self.target.checksums:
+            return {"PartNumber": part.number, "ETag": etag}
         return {"PartNumber": part.number, "ETag": etag, "ChecksumCRC32": crc32_text(part)}
 
     async def complete(
         self, place: Place, upload_id: str, parts: "list[CompletedPartTypeDef]"
     ) -> None:
         """Makes the parts one object."""
+        self._require_in_use()
         with tier_errors(seconds=_COMPLETE_SECONDS):
             async with asyncio.timeout(_COMPLETE_SECONDS):
-                await self._client.complete_multipart_upload(
+                done = await self._client.complete_multipart_upload(
                     Bucket=self.target.bucket,
                     Key=place.key,
                     UploadId=upload_id,
                     MultipartUpload={"Parts": parts},
                 )
+        if not done.get("ETag"):
+            raise _senseless("CompleteMultipartUpload")
 
     async def abort(self, key: str, upload_id: str) -> None:
         """Aborts until nothing is left: a part that was on its way may still arrive after an abort."""
@@ -153,16 +208,14 @@ class S3Blobs:
                 raise
         raise TierFailed(Tier.S3, "broken", "parts are still listed after the abort")
 
-    async def _abort_all(self, key: str) -> None:
+    async def _abort_all(self, key: str, besides: str = "") -> None:
         with tier_errors():
             async with asyncio.timeout(_CONTROL_SECONDS):
-                # Longer keys can not begin with this one: it ends in an extension.
-                found = await self._client.list_multipart_uploads(
-                    Bucket=self.target.bucket, Prefix=key
-                )
-        for upload in found.get("Uploads", []):
-            if upload.get("Key") == key:
-                await self.abort(key, upload["UploadId"])
+                pages = s3_listing.uploads(self._client, self.target.bucket, key)
+                found = [upload async for page in pages for upload in page]
+        for upload in found:
+            if upload.key == key and upload.token != besides:
+                await self.abort(key, upload.token)
 
 
 class _S3Writer:
@@ -192,34 +245,11 @@ class _S3Writer:
             await self._blobs.abort(self._place.key, self._upload_id)
 
 
-class _Credentials:
-    """The keys in force now: those of the settings, or those of the SDK's chain, which change."""
-
-    def __init__(self, target: S3Target) -> None:
-        self._session = get_session()
-        self._fixed = (
-            ReadOnlyCredentials(target.access_key_id, target.secret_access_key, None)
-            if target.access_key_id
-            else None
-        )
-
-    async def now(self) -> ReadOnlyCredentials:
-        if self._fixed is not None:
-            return self._fixed
-        found = await self._session.get_credentials()
-        if found is None:
-            raise TierFailed(Tier.S3, "refused", "the credential chain has no credentials")
-        frozen: ReadOnlyCredentials = await found.get_frozen_credentials()
-        return frozen
-
-
 @asynccontextmanager
 async def open_s3(target: S3Target, egress: Egress) -> AsyncIterator[S3Blobs]:
-    """The S3 tier for a target; nothing is connected yet.
-
-    Its endpoint may be a private address: the operator chose it.
-    """
-    policy = Policy(private=frozenset({origin_of(target.endpoint)}), ports=None)
+    """The S3 tier for a target; nothing is connected yet. Raises EgressRefused for an endpoint that is not allowed."""
+    own = frozenset({origin_of(target.endpoint)})
+    policy = Policy(private=own if target.private else frozenset(), ports=None)
     config = AioConfig(
         **botocore_settings(policy, target.endpoint, bucket=target.bucket),
         signature_version="s3v4",
@@ -232,7 +262,7 @@ async def open_s3(target: S3Target, egress: Egress) -> AsyncIterator[S3Blobs]:
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if target.path_style else "virtual"},
     )
-    credentials = _Credentials(target)
+    credentials = S3Credentials(target)
     keys = await credentials.now() if target.access_key_id else None
     async with get_session().create_client(
         "s3",
@@ -242,10 +272,15 @@ async def open_s3(target: S3Target, egress: Egress) -> AsyncIterator[S3Blobs]:
         aws_secret_access_key=keys.secret_key if keys else None,
         config=config,
     ) as client:
+        client.meta.events.register("before-call.s3", METER.called)
         yield S3Blobs(target, client, credentials, egress)
 
 
-def _spelled(url: str) -> str:
-    origin = origin_of(url)
-    standard = {"http": 80, "https": 443}[origin.scheme]
-    return str(origin).removesuffix(f":{standard}") if origin.port == standard else str(origin)
+def _algorithm(target: S3Target) -> "_Algorithm":
+    # AWS takes parts with a checksum only where the upload named its algorithm.
+    return {"ChecksumAlgorithm": "CRC32"} if target.checksums else {}
+
+
+def _senseless(operation: str) -> TierFailed:
+    """Something says 200 to everything, and is no S3: a proxy, a page to log in to. Nobody knows what it did."""
+    return TierFailed(Tier.S3, "broken", f"{operation} succeeded without a result")

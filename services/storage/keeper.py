@@ -1,8 +1,6 @@
 """How a body is kept: one slot, the best tier that takes it, and nothing left behind where none does."""
 
-import asyncio
 import time
-from typing import Final
 
 import structlog
 
@@ -10,25 +8,31 @@ from services.kernel.errors import ReelgateError, Unavailable
 from services.storage.cleanup import Cleanup
 from services.storage.landing import Landing
 from services.storage.measures import TRANSFER_SECONDS
-from services.storage.objects import Progress, Slot, StoredObject
+from services.storage.objects import LogEntry, Progress, Slot, StoredObject
 from services.storage.pipe import Pipe
 from services.storage.ports import Source, TierFailed
 from services.storage.running import Running, Transfer
 from services.storage.source_stream import StreamSource
 from services.storage.store.transfers import Store, Taken
+from services.storage.store.upload_log import UploadLog
 from services.storage.tiers import Tiers
 
 log = structlog.get_logger()
-
-_LEAVE_SECONDS: Final = 15.0
 
 
 class Keeper:
     """Brings bodies from their sources into a tier and makes objects of them."""
 
     def __init__(
-        self, store: Store, tiers: Tiers, pipe: Pipe, running: Running, cleanup: Cleanup
+        self,
+        store: Store,
+        tiers: Tiers,
+        pipe: Pipe,
+        running: Running,
+        cleanup: Cleanup,
+        uploads: UploadLog,
     ) -> None:
+        self._uploads = uploads
         self._store = store
         self._tiers = tiers
         self._pipe = pipe
@@ -43,16 +47,17 @@ class Keeper:
         Raises ReelgateError: FailedPrecondition (STALE_LEASE, TOMBSTONED), Unavailable (NO_TIER), and what the source
         raises. `kind` names the transfer in the metrics.
         """
+        entry = LogEntry(kind, source.name, progress)
         begin = time.perf_counter()
         result = "CANCELLED"
         try:
             async with self._running.transfer(slot) as transfer:
                 async with self._running.turn(transfer):
-                    taken = await self._store.begin(slot)
+                    taken = await self._begin(slot, entry)
                     if isinstance(taken, StoredObject):
                         result = "ALREADY_KEPT"
                         return taken
-                    transfer.attempt = taken.attempt
+                    transfer.attempt, transfer.entry = taken.attempt, entry
                 kept = await self._in_some_tier(transfer, taken, source, limit, progress)
                 result = "KEPT"
                 log.info(
@@ -77,6 +82,14 @@ class Keeper:
         finally:
             TRANSFER_SECONDS.labels(kind, result).observe(time.perf_counter() - begin)
 
+    async def _begin(self, slot: Slot, entry: LogEntry) -> StoredObject | Taken:
+        try:
+            return await self._store.begin(slot)
+        except ReelgateError as error:
+            # It has nothing to leave, and so no statement that could log it on the way.
+            await self._uploads.failed(entry, slot.id, error.reason)
+            raise
+
     async def _in_some_tier(
         self, transfer: Transfer, taken: Taken, source: Source, limit: int, progress: Progress
     ) -> StoredObject:
@@ -92,44 +105,26 @@ class Keeper:
                     self._tiers.report(failure)
                 more = number < len(candidates) and failed_over and _repeatable(source)
                 if not more:
-                    await self._leave(transfer, taken, landing, failure)
+                    await landing.leave(failure, self._cleanup.wake)
                 if not failed_over:
                     raise
                 if not more:
                     break
         else:
             transfer.settle()
-            await self._store.abandon(transfer.slot, taken.attempt, None, clean=True)
+            await self._store.abandon(
+                transfer.slot,
+                taken.attempt,
+                None,
+                clean=True,
+                entry=transfer.entry,
+                failure_reason="NO_TIER",
+            )
         raise Unavailable(
             "Neither S3 nor the local disk takes files right now. Try again later.",
             reason="NO_TIER",
             retry_after=10,
         )
-
-    async def _leave(
-        self, transfer: Transfer, taken: Taken, landing: Landing, failure: BaseException
-    ) -> None:
-        """Cleans up after a failed transfer, also while the task is being cancelled."""
-
-        async def leave() -> None:
-            clean = await landing.give_up(failure)
-            transfer.settle()
-            await self._store.abandon(transfer.slot, taken.attempt, landing.aimed, clean=clean)
-            if not clean:
-                self._cleanup.wake()
-
-        task = asyncio.ensure_future(leave())
-        try:
-            async with asyncio.timeout(_LEAVE_SECONDS):
-                await asyncio.shield(task)
-        except TimeoutError:
-            task.cancel()
-        except asyncio.CancelledError:
-            await asyncio.wait({task}, timeout=_LEAVE_SECONDS)
-            raise
-        except Exception:
-            # The slot ends by itself when it is not renewed, and what was left is removed then.
-            log.warning("transfer_not_left", object_id=str(transfer.slot.id), exc_info=True)
 
 
 def _repeatable(source: Source) -> bool:

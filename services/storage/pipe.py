@@ -16,20 +16,26 @@ from services.storage.sniff import HEAD_BYTES
 
 # Below it a trip to a thread costs more than the digest.
 _INLINE_BYTES: Final = 64 * 1024
+MOST_PARTS: Final = 10_000
+"""Of one object in S3."""
+_PART_STEP: Final = 1024 * 1024
 
 
 class Sink(Protocol):
     """Where a body goes."""
 
-    async def open(self, head: bytes, *, whole: bool) -> None:
-        """Told how the body begins, and whether the first part is all of it, before that part comes."""
+    async def open(self, head: bytes, *, whole: bool, size_bytes: int) -> None:
+        """Told how the body begins, whether the first part is all of it, and its length (0: nobody has said)."""
 
     async def write(self, part: Part) -> None:
         """Takes a part; several may be under way at once."""
 
 
 class Pipe:
-    """Moves bodies with bounded memory: `parts_in_flight` buffers each, of one budget for all."""
+    """Moves bodies with bounded memory: `parts_in_flight` buffers each, of one budget for all.
+
+    All parts of a body but the last have one size: the usual one, or a larger one where S3 takes too few of those.
+    """
 
     def __init__(
         self, budget: Budget, threads: ThreadPoolExecutor, *, parts_in_flight: int
@@ -46,21 +52,36 @@ class Pipe:
         """
         async with Lane(self._budget, self._parts_in_flight) as lane:
             # Borrowed first: a source that is open must not be kept waiting for memory.
-            buffer = await lane.take()
+            buffer = await lane.take(self._budget.usual_bytes)
             async with source.open() as body:
                 if body.size_bytes > limit:
                     raise _too_large(limit)
+                part_bytes = self._part_bytes(body.size_bytes or limit)
+                if part_bytes > buffer.size:
+                    lane.done(buffer)  # first: it may be what the larger one waits for
+                    buffer = await lane.take(part_bytes)
                 progress.done, progress.total = 0, body.size_bytes
-                reader = _Reader(body, limit)
+                reader = _Reader(body, limit, progress)
                 last = await reader.fill(buffer)
                 if not buffer.used:
                     raise Aborted("The source gave an empty answer.", reason="SOURCE_FAILED")
-                await sink.open(bytes(buffer.space[: min(HEAD_BYTES, buffer.used)]), whole=last)
+                head = bytes(buffer.space[: min(HEAD_BYTES, buffer.used)])
+                size_bytes = buffer.used if last else body.size_bytes
+                await sink.open(head, whole=last, size_bytes=size_bytes)
                 run = _Pouring(self._threads, lane, sink, progress, source.verify)
                 try:
                     return await run.all_parts(reader, buffer, last)
                 except BaseExceptionGroup as group:
                     raise _first(group) from None
+
+    def _part_bytes(self, size_bytes: int) -> int:
+        """The size of all parts but the last, such that there are not too many. Raises ResourceExhausted."""
+        least = -(-size_bytes // MOST_PARTS)
+        if least > self._budget.total_bytes:
+            raise _too_large(self._budget.total_bytes * MOST_PARTS)
+        if least <= self._budget.usual_bytes:
+            return self._budget.usual_bytes
+        return min(-(-least // _PART_STEP) * _PART_STEP, self._budget.total_bytes)
 
 
 class _Pouring:
@@ -99,7 +120,7 @@ class _Pouring:
                     break
                 group.create_task(self._send(number, offset, buffer, digested))
                 number, offset = number + 1, offset + buffer.used
-                buffer = await self._lane.take()
+                buffer = await self._lane.take(buffer.size)
                 last = await reader.fill(buffer)
         return received
 
@@ -123,8 +144,9 @@ class _Pouring:
 class _Reader:
     """Cuts a body into parts of the buffers' size, and counts it."""
 
-    def __init__(self, body: Body, limit: int) -> None:
+    def __init__(self, body: Body, limit: int, progress: Progress) -> None:
         self.total = 0
+        self._progress = progress
         self._chunks: AsyncIterator[bytes] = body.chunks
         self._promised = body.size_bytes
         self._limit = limit
@@ -148,6 +170,7 @@ class _Reader:
     async def _next(self) -> bool:
         async for chunk in self._chunks:
             self.total += len(chunk)
+            self._progress.received = self.total
             RECEIVED_BYTES_TOTAL.inc(len(chunk))
             if self.total > self._limit:
                 raise _too_large(self._limit)

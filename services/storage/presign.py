@@ -10,7 +10,8 @@ from botocore.auth import SIGV4_TIMESTAMP, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
-from services.storage.target import S3Target
+from services.storage.objects import Link
+from services.storage.target import Delivery, S3Target
 
 LINK_LIFETIME: Final = timedelta(hours=24)
 REQUEST_LIFETIME: Final = timedelta(minutes=15)
@@ -43,15 +44,16 @@ class Presigner:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        lifetime: timedelta = REQUEST_LIFETIME,
     ) -> str:
-        """A URL for one request made at once; all `headers` are signed and must be sent."""
+        """A URL for one request, made at once unless `lifetime` says more; `headers` are signed and must be sent."""
         return self._sign(
             method,
             key,
             credentials,
             query or {},
             headers or {},
-            REQUEST_LIFETIME,
+            lifetime,
             datetime.now(UTC),
         )
 
@@ -62,6 +64,19 @@ class Presigner:
         at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         url = self._sign("GET", key, credentials, query, {}, LINK_LIFETIME, at)
         return url, at + LINK_LIFETIME
+
+    def reader_link(
+        self, key: str, credentials: ReadOnlyCredentials, download_name: str = ""
+    ) -> Link:
+        """What readers get: the CDN's address, or a presigned one where a file name is asked for or no CDN is there."""
+        if self.target.delivery is Delivery.PROXY:
+            return Link("", None)
+        if self.target.cdn_url and not download_name:
+            return Link(f"{self.target.cdn_url}/{quote(key, safe='/-_.~')}", None)
+        query = (
+            {"response-content-disposition": disposition(download_name)} if download_name else {}
+        )
+        return Link(*self.link(key, credentials, query))
 
     def _sign(
         self,

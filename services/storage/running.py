@@ -1,16 +1,17 @@
 """The transfers of this process: found by object or run to be stopped, and kept alive in the database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 import structlog
 
-from services.kernel.errors import ReelgateError, Unavailable
+from services.kernel.errors import NotFound, ReelgateError, Unavailable
 from services.storage.measures import TRANSFERS_RUNNING
-from services.storage.objects import Slot
+from services.storage.objects import LogEntry, Slot
+from services.storage.ports import TierFailed
 from services.storage.store.runs import stale_lease, tombstoned
 from services.storage.store.transfers import Store
 
@@ -18,18 +19,29 @@ log = structlog.get_logger()
 
 
 class Transfer:
-    """One of them; `attempt` while it has its slot."""
+    """One of them; `attempt` while it has its slot. `moves`: its object is there already."""
 
-    def __init__(self, slot: Slot, task: "asyncio.Task[object]") -> None:
+    def __init__(self, slot: Slot, task: "asyncio.Task[object]", *, moves: bool) -> None:
         self.slot = slot
+        self.moves = moves
         self.task = task
         self.attempt: UUID | None = None
+        self.entry: LogEntry | None = None
+        """What the upload log will say of it."""
         self.stopped: ReelgateError | None = None
         self.ended = asyncio.Event()
 
     def settle(self) -> None:
         """It is about to leave its slot, one way or the other: losing it from now on says nothing."""
         self.attempt = None
+
+    def reason(self, failure: BaseException) -> str:
+        """What the upload log says of this failure."""
+        if isinstance(failure, asyncio.CancelledError):
+            return self.stopped.reason if self.stopped else "CANCELLED"
+        if isinstance(failure, TierFailed):
+            return "TIER_FAILED" if self.moves else "NO_TIER"
+        return failure.reason if isinstance(failure, ReelgateError) else "INTERNAL"
 
     def stop(self, reason: ReelgateError) -> None:
         """Ends it with this reason."""
@@ -48,11 +60,11 @@ class Running:
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def transfer(self, slot: Slot) -> AsyncIterator[Transfer]:
+    async def transfer(self, slot: Slot, *, moves: bool = False) -> AsyncIterator[Transfer]:
         """Counts the calling task as a transfer while the block runs; being stopped raises the reason from it."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - coroutines run in tasks
-        transfer = Transfer(slot, task)
+        transfer = Transfer(slot, task, moves=moves)
         self._transfers.add(transfer)
         TRANSFERS_RUNNING.inc()
         try:
@@ -95,6 +107,13 @@ class Running:
             return run is not None and (run.generation_id, run.number) == (generation_id, number)
 
         await self._stop(of_run, tombstoned())
+
+    async def stop_moves(self, object_ids: Collection[UUID]) -> None:
+        """Ends the moves of objects that are gone, and waits until they are too."""
+        ids = frozenset(object_ids)
+        await self._stop(
+            lambda one: one.moves and one.slot.id in ids, NotFound("There is no such object.")
+        )
 
     async def stop_all(self) -> None:
         """Ends every transfer, because the process does."""

@@ -45,6 +45,11 @@ def trouble_of(code: str, status: int) -> Trouble:
     return "overloaded" if status >= 500 else "refused"
 
 
+def says_there_are_none(error: ClientError) -> bool:
+    """Whether a listing of multipart uploads failed only because it is empty, as that of rclone's server does."""
+    return error.response.get("Error", {}).get("Code") == "NoSuchUpload"
+
+
 @contextmanager
 def tier_errors(*, seconds: float | None = None) -> Iterator[None]:
     """Turns what aiobotocore raises, and TimeoutError, into TierFailed."""

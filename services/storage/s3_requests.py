@@ -15,6 +15,7 @@ from botocore.credentials import ReadOnlyCredentials
 
 from services.kernel.egress import Egress, EgressFailed, EgressRefused, Timeouts, origin_of
 from services.storage.measures import RETRIES_TOTAL
+from services.storage.metering import METER
 from services.storage.objects import Tier
 from services.storage.ports import Part, TierFailed, Trouble
 from services.storage.presign import Presigner
@@ -45,8 +46,10 @@ class S3Requests:
         self._presigner = Presigner(target, target.endpoint)
         self._credentials = credentials
         self._egress = egress
+        self._checksums = target.checksums
         # Ours alone: a source must not reach the endpoint because we may.
-        self._allow = frozenset({origin_of(target.object_url(target.endpoint, ""))})
+        own = frozenset({origin_of(target.object_url(target.endpoint, ""))})
+        self._allow = own if target.private else frozenset()
 
     async def put(
         self, key: str, query: Mapping[str, str], part: Part, headers: Mapping[str, str]
@@ -68,7 +71,8 @@ class S3Requests:
     async def _put_once(
         self, key: str, query: Mapping[str, str], part: Part, headers: Mapping[str, str]
     ) -> str:
-        signed = {**headers, "x-amz-checksum-crc32": crc32_text(part)}
+        checksum = {"x-amz-checksum-crc32": crc32_text(part)} if self._checksums else {}
+        signed = {**headers, **checksum}
         url = self._presigner.request_url(
             "PUT", key, await self._credentials(), query=query, headers=signed
         )
@@ -76,11 +80,12 @@ class S3Requests:
         try:
             async with asyncio.timeout(_IDLE_SECONDS + _CONNECT_SECONDS) as limit:
                 body = _Slices(part.data, limit, _IDLE_SECONDS)
+                METER.operation("PutObject")
                 async with self._egress.request(
                     "PUT", url, headers=signed, data=body, timeouts=timeouts, allow=self._allow
                 ) as response:
-                    if response.status == 200:
-                        return response.headers.get("ETag", "")
+                    if response.status == 200 and (etag := response.headers.get("ETag")):
+                        return etag
                     raise await _refusal(response)
         except TimeoutError:
             raise TierFailed(Tier.S3, "timeout", "the server stopped taking bytes") from None
@@ -95,17 +100,29 @@ class S3Requests:
         url = self._presigner.request_url("GET", key, await self._credentials())
         headers = {"Range": f"bytes={offset}-{offset + length - 1}", "Accept-Encoding": "identity"}
         timeouts = Timeouts(connect=_CONNECT_SECONDS, read=_READ_IDLE_SECONDS)
+        METER.operation("GetObject")
         try:
             async with self._egress.request(
                 "GET", url, headers=headers, timeouts=timeouts, allow=self._allow
             ) as response:
-                if response.status != 206:
+                if response.status != 206 and not _says_it_is(response, offset, length):
                     raise await _refusal(response)
-                yield response.content.iter_chunked(_SLICE_BYTES)
+                yield _body(response)
         except EgressFailed as failure:
             raise _failed(failure) from None
         except EgressRefused as refusal:
             raise TierFailed(Tier.S3, "refused", refusal.detail) from None
+
+
+async def _body(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The bytes of an answer. Says itself that it broke off, for those who can go on elsewhere."""
+    try:
+        async for chunk in response.content.iter_chunked(_SLICE_BYTES):
+            yield chunk
+    except TimeoutError:
+        raise TierFailed(Tier.S3, "timeout", "the server stopped giving bytes") from None
+    except aiohttp.ClientError as error:
+        raise TierFailed(Tier.S3, "broken", type(error).__name__) from None
 
 
 def crc32_text(part: Part) -> str:
@@ -138,6 +155,12 @@ class _Slices(aiohttp.Payload):
             await writer.write(self._value[start : start + _SLICE_BYTES])
             if not self._limit.expired():
                 self._limit.reschedule(now() + self._idle_seconds)
+
+
+def _says_it_is(response: aiohttp.ClientResponse, offset: int, length: int) -> bool:
+    """Whether it is the part asked for all the same: rclone's server gives it with the status of a whole object."""
+    wanted = f"bytes {offset}-{offset + length - 1}/"
+    return response.status == 200 and response.headers.get("Content-Range", "").startswith(wanted)
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> TierFailed:

@@ -2,26 +2,19 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 import structlog
 
-from services.kernel.egress import (
-    Egress,
-    EgressFailed,
-    EgressRefused,
-    Origin,
-    Timeouts,
-    origin_of,
-)
+from services.kernel.egress import Egress, EgressFailed, EgressRefused, Origin, origin_of
 from services.kernel.errors import Aborted, InvalidArgument, ReelgateError
+from services.storage.download import Download, Patience
 from services.storage.objects import SourceLink
 from services.storage.ports import Body, Received
 
 log = structlog.get_logger()
 
-_CONNECT_SECONDS: Final = 10.0
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # These are ours to set: they decide how much of the body comes, and how it is framed.
@@ -34,9 +27,9 @@ _OUR_HEADERS: Final = frozenset(
 class Downloads:
     """Makes sources of links."""
 
-    def __init__(self, egress: Egress, *, idle_seconds: float, total_seconds: float) -> None:
+    def __init__(self, egress: Egress, patience: Patience) -> None:
         self._egress = egress
-        self._timeouts = Timeouts(connect=_CONNECT_SECONDS, read=idle_seconds, total=total_seconds)
+        self._patience = patience
 
     def source(self, link: SourceLink) -> "UrlSource":
         """The source behind a link. Raises InvalidArgument for one that can not be asked for at all."""
@@ -54,7 +47,7 @@ class Downloads:
                 raise InvalidArgument(
                     f"The header {name} can not be chosen.", field="source.headers"
                 )
-        return UrlSource(self._egress, link, host, allow, self._timeouts)
+        return UrlSource(self._egress, link, host, allow, self._patience)
 
 
 class UrlSource:
@@ -66,39 +59,22 @@ class UrlSource:
         link: SourceLink,
         host: str,
         allow: frozenset[Origin],
-        timeouts: Timeouts,
+        patience: Patience,
     ) -> None:
         self.name = host
         self._egress = egress
         self._link = link
         self._allow = allow
-        self._timeouts = timeouts
+        self._patience = patience
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Body]:
         """Asks for the whole body, as it is."""
-        headers = {"Accept": "*/*", **self._link.headers, "Accept-Encoding": "identity"}
+        download = Download(self._egress, self._link, self._allow, self._patience)
         try:
-            async with self._egress.request(
-                "GET",
-                self._link.url,
-                headers=headers,
-                timeouts=self._timeouts,
-                allow=self._allow,
-                follow_redirects=True,
-            ) as response:
-                if response.status != 200:
-                    raise Aborted(
-                        f"The source answered with status {response.status}.",
-                        reason="SOURCE_FAILED",
-                        metadata={"status": str(response.status)},
-                    )
-                size = _promised_size(
-                    response.headers.getall("Content-Length", []),
-                    response.headers.get("Transfer-Encoding", ""),
-                    response.headers.get("Content-Encoding", "identity"),
-                )
-                yield Body(size, response.content.iter_any())
+            async with aclosing(download.chunks()) as chunks:
+                await anext(chunks)  # brings the answer's head only
+                yield Body(download.size_bytes, chunks)
         except EgressRefused as refusal:
             log.info("source_refused", host=self.name, reason=refusal.reason, detail=refusal.detail)
             raise _refused(refusal) from None
@@ -112,21 +88,6 @@ class UrlSource:
 
     def verify(self, received: Received) -> None:
         """A length is all a source promises, and the pipe has compared it."""
-
-
-def _promised_size(lengths: list[str], transfer_encoding: str, content_encoding: str) -> int:
-    """The length that the answer's headers promise in bytes, 0 for a chunked one. Raises Aborted."""
-    if content_encoding.strip().lower() not in {"", "identity"}:
-        raise Aborted(
-            "The source compresses its answer although it was asked not to.",
-            reason="SOURCE_FAILED",
-        )
-    if "chunked" in transfer_encoding.lower():
-        return 0
-    if not lengths:
-        # Only the end of the connection would end it: nobody could tell a broken one from a whole one.
-        raise Aborted("The source does not say where its answer ends.", reason="SOURCE_FAILED")
-    return int(lengths[0])
 
 
 def _refused(refusal: EgressRefused) -> ReelgateError:
