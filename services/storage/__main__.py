@@ -15,27 +15,21 @@ from services.kernel.postgres import Pool, open_pool
 from services.kernel.runtime import Runtime, background, run
 from services.kernel.settings import load
 from services.kernel.tokens import Verifier
-from services.storage.blobs_local import SPOOL, LocalBlobs
-from services.storage.budget import Budget
 from services.storage.cleanup import Cleanup
+from services.storage.configuration.in_force import S3InForce
+from services.storage.configuration.probe import probe_what_is_new
+from services.storage.configuration.service import S3SettingsService
+from services.storage.configuration.switch import S3Switch
 from services.storage.costs import Ledger
-from services.storage.download import Patience
 from services.storage.heap import keep_heap_small
-from services.storage.keeper import Keeper
+from services.storage.local.blobs import SPOOL, LocalBlobs
 from services.storage.metering import MeterReader
-from services.storage.moving import Mover
-from services.storage.pipe import Pipe
-from services.storage.presigned import PresignedUploads
 from services.storage.reports import Reports
-from services.storage.running import Running
-from services.storage.s3_in_force import S3InForce
-from services.storage.s3_probe import probe_what_is_new
-from services.storage.s3_settings_service import S3SettingsService
-from services.storage.s3_switch import S3Switch
 from services.storage.server.servicers import SERVICES, add_servicers
 from services.storage.service import StorageService
 from services.storage.settings import StorageSettings
-from services.storage.source_url import Downloads
+from services.storage.sources.download import Patience
+from services.storage.sources.url import Downloads
 from services.storage.store.moves import MoveStore
 from services.storage.store.presigned import PresignedStore
 from services.storage.store.removals import RemovalStore
@@ -45,11 +39,17 @@ from services.storage.store.thumbnails import ThumbnailStore
 from services.storage.store.transfers import Store
 from services.storage.store.upload_log import UploadLog
 from services.storage.store.usage import UsageStore
-from services.storage.sweep import Sweeper
-from services.storage.sweep_tier import SweepRules
-from services.storage.thumbnail_process import ThumbnailProcess
-from services.storage.thumbnails import Thumbnails
+from services.storage.sweeping.sweep import Sweeper
+from services.storage.sweeping.tier import SweepRules
+from services.storage.thumbnails.process import ThumbnailProcess
+from services.storage.thumbnails.worker import Thumbnails
 from services.storage.tiers import Tiers
+from services.storage.transfer.budget import Budget
+from services.storage.transfer.keeper import Keeper
+from services.storage.transfer.moving import Mover
+from services.storage.transfer.pipe import Pipe
+from services.storage.transfer.presigned import PresignedUploads
+from services.storage.transfer.running import Running
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _DIGEST_THREADS: Final = 4

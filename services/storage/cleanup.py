@@ -9,11 +9,11 @@ from services.kernel.errors import Unavailable
 from services.storage.measures import REMOVALS_PENDING, REMOVED_TOTAL
 from services.storage.objects import Removal, Tier
 from services.storage.ports import TierFailed
-from services.storage.running import Running
 from services.storage.store.presigned import PresignedStore
 from services.storage.store.removals import CLAIM_SECONDS, RemovalScope, RemovalStore
 from services.storage.store.transfers import Store
 from services.storage.tiers import Tiers
+from services.storage.transfer.running import Running
 
 log = structlog.get_logger()
 

@@ -7,8 +7,8 @@ from services.kernel.context import caller, require_admin
 from services.kernel.errors import PermissionDenied
 from services.storage.costs import Costs, Ledger
 from services.storage.store.upload_log import UploadLog, UploadRecord
-from services.storage.sweep import Sweeper
-from services.storage.sweep_tier import Counts
+from services.storage.sweeping.sweep import Sweeper
+from services.storage.sweeping.tier import Counts
 
 
 class Reports:

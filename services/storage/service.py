@@ -18,8 +18,6 @@ from services.kernel.errors import (
     Unavailable,
 )
 from services.storage.cleanup import Cleanup
-from services.storage.keeper import Keeper
-from services.storage.moving import Mover
 from services.storage.objects import (
     Link,
     Links,
@@ -32,15 +30,17 @@ from services.storage.objects import (
     thumbnail_key,
 )
 from services.storage.ports import TierFailed
-from services.storage.presigned import PresignedUploads, UploadLink
 from services.storage.reading import Reader
-from services.storage.running import Running
-from services.storage.source_stream import StreamSource
-from services.storage.source_url import Downloads
+from services.storage.sources.stream import StreamSource
+from services.storage.sources.url import Downloads
 from services.storage.store.removals import RemovalScope, RemovalStore
 from services.storage.store.transfers import Store, Usage
-from services.storage.thumbnails import Thumbnails
+from services.storage.thumbnails.worker import Thumbnails
 from services.storage.tiers import Tiers
+from services.storage.transfer.keeper import Keeper
+from services.storage.transfer.moving import Mover
+from services.storage.transfer.presigned import PresignedUploads, UploadLink
+from services.storage.transfer.running import Running
 
 log = structlog.get_logger()
 

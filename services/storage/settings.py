@@ -9,10 +9,10 @@ from services.kernel.egress import Origin, origin_of, parse_origins
 from services.kernel.logs import LogFormat, LogLevel
 from services.kernel.sealing import KeyRing
 from services.kernel.settings import DatabaseUrl, HostPort, Settings
-from services.storage import s3_fields
-from services.storage.pipe import MOST_PARTS
-from services.storage.s3_settings import S3Settings
-from services.storage.target import Delivery, S3Target, spelled_origin
+from services.storage.configuration import fields as s3_fields
+from services.storage.configuration.model import S3Settings
+from services.storage.s3.target import Delivery, S3Target, spelled_origin
+from services.storage.transfer.pipe import MOST_PARTS
 
 _MIB: Final = 1024 * 1024
 _SMALLEST_PART_BYTES: Final = 5 * _MIB  # S3 refuses smaller ones, but for the last

@@ -5,11 +5,11 @@ from typing import Final
 
 import structlog
 
-from services.storage.blobs_local import LocalBlobs
-from services.storage.blobs_s3 import S3Blobs
+from services.storage.local.blobs import LocalBlobs
 from services.storage.measures import TIER_FAILURES_TOTAL, TIER_HEALTHY
 from services.storage.objects import Tier
 from services.storage.ports import Blobs, TierFailed
+from services.storage.s3.blobs import S3Blobs
 from services.storage.store.transfers import Store
 
 log = structlog.get_logger()

@@ -15,7 +15,7 @@ from services.kernel.ids import parse_id
 from services.storage.reports import Reports
 from services.storage.server.messages import TIER_OF
 from services.storage.store.upload_log import UploadRecord
-from services.storage.sweep_tier import Counts
+from services.storage.sweeping.tier import Counts
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

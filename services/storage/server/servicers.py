@@ -10,13 +10,13 @@ import grpc
 from reelgate.storage.v1 import settings_pb2_grpc, storage_pb2, storage_pb2_grpc
 from services.kernel.errors import Aborted, InvalidArgument
 from services.kernel.ids import parse_id
+from services.storage.configuration.service import S3SettingsService
 from services.storage.objects import (
     Progress,
     SourceLink,
     StoredObject,
 )
 from services.storage.reports import Reports
-from services.storage.s3_settings_service import S3SettingsService
 from services.storage.server.messages import (
     TIER_OF,
     links_message,

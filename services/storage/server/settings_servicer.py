@@ -9,12 +9,12 @@ from google.protobuf.duration_pb2 import Duration
 
 from reelgate.storage.v1 import settings_pb2, settings_pb2_grpc
 from services.kernel.errors import InvalidArgument
-from services.storage.capabilities import Capabilities, Checksums
-from services.storage.s3_form import S3Form
-from services.storage.s3_settings import InForce, SettingsOrigin
-from services.storage.s3_settings_service import S3SettingsService
-from services.storage.target import Delivery
-from services.storage.trial import Step
+from services.storage.configuration.form import S3Form
+from services.storage.configuration.model import InForce, SettingsOrigin
+from services.storage.configuration.service import S3SettingsService
+from services.storage.s3.capabilities import Capabilities, Checksums
+from services.storage.s3.target import Delivery
+from services.storage.trial.trial import Step
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

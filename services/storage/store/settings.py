@@ -7,8 +7,8 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from services.kernel.postgres import Pool
-from services.storage.capabilities import Capabilities
-from services.storage.s3_settings import ENVIRONMENT_ETAG
+from services.storage.configuration.model import ENVIRONMENT_ETAG
+from services.storage.s3.capabilities import Capabilities
 
 CHANNEL: Final = "s3_settings_changed"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from services.kernel.egress import Egress, Policy
-from services.storage.blobs_local import LocalBlobs
-from services.storage.blobs_s3 import S3Blobs, open_s3
+from services.storage.local.blobs import LocalBlobs
 from services.storage.ports import Blobs
-from services.storage.target import S3Target
+from services.storage.s3.blobs import S3Blobs, open_s3
+from services.storage.s3.target import S3Target
 from tests.conftest import S3Access
 
 

@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 
 from services.kernel.ids import new_id
-from services.storage.blobs_s3 import S3Blobs
 from services.storage.objects import thumbnail_key
 from services.storage.ports import Blobs, Part, Place, TierFailed, Writer
+from services.storage.s3.blobs import S3Blobs
 from tests.conftest import S3Access
 from tests.contract.storage.implementations import (
     ALL,

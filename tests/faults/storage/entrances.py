@@ -13,9 +13,9 @@ from services.gateway.providers.port import Account
 from services.kernel.egress import Egress
 from services.kernel.errors import ReelgateError
 from services.kernel.status import rpc_errors
-from services.storage.download import Patience
 from services.storage.objects import SourceLink
-from services.storage.source_url import Downloads
+from services.storage.sources.download import Patience
+from services.storage.sources.url import Downloads
 from tests.faults.storage.canary import Canary
 from tests.faults.storage.hostile import redirecting
 from tests.faults.storage.spellings import Speller

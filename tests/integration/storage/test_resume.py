@@ -14,10 +14,10 @@ import pytest
 
 from services.kernel.egress import Egress, Policy, origin_of
 from services.kernel.errors import Aborted
-from services.storage import download
-from services.storage.download import Patience
 from services.storage.objects import SourceLink
-from services.storage.source_url import Downloads
+from services.storage.sources import download
+from services.storage.sources.download import Patience
+from services.storage.sources.url import Downloads
 from tests.integration.storage.conftest import MakeStorage
 from tests.integration.storage.harness import MIB, Client, Source, video
 

@@ -12,9 +12,9 @@ import pytest
 
 from deploy.local import ports
 from services.kernel.egress import Egress, Policy, origin_of
-from services.storage.capabilities import Checksums
-from services.storage.target import Delivery, S3Target
-from services.storage.trial import Step, Trial
+from services.storage.s3.capabilities import Checksums
+from services.storage.s3.target import Delivery, S3Target
+from services.storage.trial.trial import Step, Trial
 from tests.conftest import S3Access
 from tests.integration.storage.fake_s3 import FakeS3
 from tests.integration.storage.own_bucket import OwnBucket

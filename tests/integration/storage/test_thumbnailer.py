@@ -13,12 +13,12 @@ import av
 import pytest
 from PIL import Image
 
-from services.storage import thumbnail_process
 from services.storage.objects import Tier
 from services.storage.ports import TierFailed
 from services.storage.sniff import sniff
-from services.storage.thumbnail_process import ThumbnailerDiedError, ThumbnailProcess
 from services.storage.thumbnailer.protocol import Job, Refusal, Thumbnail
+from services.storage.thumbnails import process as thumbnail_process
+from services.storage.thumbnails.process import ThumbnailerDiedError, ThumbnailProcess
 from tests.integration.storage import media_files as files
 
 MIB = 1024 * 1024

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.storage import budget as budget_module
-from services.storage.budget import Budget, Buffer, Lane
+from services.storage.transfer import budget as budget_module
+from services.storage.transfer.budget import Budget, Buffer, Lane
 
 SIZE = 4096
 

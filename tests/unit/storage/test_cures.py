@@ -5,9 +5,9 @@ from typing import get_args
 
 import pytest
 
-from services.storage.cures import Action, Refusal, explain, refusal_of
-from services.storage.target import S3Target
-from services.storage.trial_requests import Answer, Fault, FaultKind
+from services.storage.s3.target import S3Target
+from services.storage.trial.cures import Action, Refusal, explain, refusal_of
+from services.storage.trial.requests import Answer, Fault, FaultKind
 
 TARGET = S3Target(
     endpoint="https://s3.example.com",

@@ -9,11 +9,11 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.storage import links, presign
-from services.storage.links import ReaderLinks
 from services.storage.objects import Link
-from services.storage.presign import Presigner, disposition
-from services.storage.target import Delivery, S3Target
+from services.storage.s3 import links, presign
+from services.storage.s3.links import ReaderLinks
+from services.storage.s3.presign import Presigner, disposition
+from services.storage.s3.target import Delivery, S3Target
 
 KEYS = ReadOnlyCredentials("id", "secret", None)
 ROTATED = ReadOnlyCredentials("id", "secret", "token")

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.storage.blobs_local import LocalBlobs
+from services.storage.local.blobs import LocalBlobs
 from services.storage.ports import Part, Place, TierFailed, Trouble
 
 KEY = f"{uuid4()}/2026/01/02/{uuid4()}.mp4"

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.storage import local_files
-from services.storage.blobs_local import LocalBlobs, names_of
+from services.storage.local import files as local_files
+from services.storage.local.blobs import LocalBlobs, names_of
 from services.storage.ports import Part, Place, TierFailed
 from tests.faults.campaign import FULL
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.kernel.errors import Aborted, ReelgateError, ResourceExhausted
-from services.storage import pipe as pipe_module
-from services.storage.budget import Budget
 from services.storage.objects import Progress
-from services.storage.pipe import Pipe
 from services.storage.ports import Body, Part, Received
+from services.storage.transfer import pipe as pipe_module
+from services.storage.transfer.budget import Budget
+from services.storage.transfer.pipe import Pipe
 
 PART = 4096
 LIMIT = 10**7

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.storage import s3_fields
+from services.storage.configuration import fields as s3_fields
 
 GOOD = [
     (s3_fields.address, " https://s3.example.com/ ", "https://s3.example.com"),

@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 
 from services.kernel.errors import InvalidArgument
-from services.storage.s3_form import S3Form, understood
-from services.storage.s3_in_force import S3InForce
-from services.storage.target import Delivery
+from services.storage.configuration.form import S3Form, understood
+from services.storage.configuration.in_force import S3InForce
+from services.storage.s3.target import Delivery
 
 FORM = S3Form(
     enabled=True,

@@ -11,11 +11,11 @@ import pytest
 from deploy.local import ports
 from services.kernel.egress import Egress, EgressRefused, Policy
 from services.kernel.ids import new_id
+from services.storage.configuration.switch import S3Switch
 from services.storage.objects import Tier
 from services.storage.ports import Part, Place, TierFailed
-from services.storage.s3_switch import S3Switch
+from services.storage.s3.target import S3Target
 from services.storage.store.transfers import Store
-from services.storage.target import S3Target
 from services.storage.tiers import Tiers
 
 TARGET = S3Target(

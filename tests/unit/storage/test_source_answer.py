@@ -4,8 +4,8 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from services.kernel.errors import Aborted
-from services.storage.download import Pace, Patience
-from services.storage.source_answer import Promise, continues, promise
+from services.storage.sources.answer import Promise, continues, promise
+from services.storage.sources.download import Pace, Patience
 
 LATE = "Sun, 01 Nov 2026 00:02:00 GMT"
 EARLY = "Sun, 01 Nov 2026 00:00:00 GMT"

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.storage import local_listing
 from services.storage.keys import KeyName, object_id_of, read_key
+from services.storage.local import listing as local_listing
 from services.storage.objects import MediaKind, Run, Tier, input_slot, thumbnail_key, work_slot
 from services.storage.store.sweeps import Known
-from services.storage.verdicts import Verdict, judge
+from services.storage.sweeping.verdicts import Verdict, judge
 
 UNKNOWN = Known("k", *(False, False, False), None, None, *(False, False, False, False, False))
 WORK = KeyName("k", uuid4(), uuid4(), is_input=False, is_thumbnail=False)

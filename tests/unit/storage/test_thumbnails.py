@@ -12,9 +12,9 @@ from services.kernel.ids import new_id
 from services.storage.objects import Tier
 from services.storage.ports import Part, Place, TierFailed
 from services.storage.store.thumbnails import Claim
-from services.storage.thumbnail_process import NoThumbnailerError, Reader, ThumbnailerDiedError
 from services.storage.thumbnailer.protocol import Job, Refusal, Thumbnail
-from services.storage.thumbnails import Thumbnails
+from services.storage.thumbnails.process import NoThumbnailerError, Reader, ThumbnailerDiedError
+from services.storage.thumbnails.worker import Thumbnails
 
 PICTURE = Thumbnail(1280, 720, 5000, b"RIFF....WEBP")
 Draw = Callable[[Job, Reader], Awaitable[Thumbnail | Refusal]]
@@ -229,7 +229,7 @@ async def test_e13_without_its_libraries_nothing_is_refused() -> None:
 async def test_e13_where_they_are_not_installed_nothing_is_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("services.storage.thumbnails._LIBRARIES", ("av", "no_such_library"))
+    monkeypatch.setattr("services.storage.thumbnails.worker._LIBRARIES", ("av", "no_such_library"))
     rows = Rows(claim())
     await Thumbnails(
         cast("Any", rows), cast("Any", Disk()), cast("Any", Cleaner()), cast("Any", Process(draws))

@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from services.storage.trial_picture import make_picture
+from services.storage.trial.picture import make_picture
 
 
 def test_it_is_a_jpeg_of_800_by_600_and_never_the_same() -> None:
