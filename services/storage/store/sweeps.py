@@ -60,7 +60,9 @@ UPDATE objects SET missing_since = NULL WHERE tier = %(tier)s AND key = ANY(%(ke
 """
 _MISSING: Final = """
 UPDATE objects SET missing_since = now() WHERE tier = %(tier)s AND key = ANY(%(keys)s) AND missing_since IS NULL
+RETURNING 1
 """
+_STILL_THERE: Final = "SELECT 1 FROM objects WHERE tier = %(tier)s AND key = ANY(%(keys)s)"
 _MARK: Final = f"""
 INSERT INTO orphans (tier, key, object_id, size_bytes, modified_at)
 SELECT %(tier)s, key, id, size_bytes, modified_at FROM {_LISTED}
@@ -251,9 +253,12 @@ class SweepStore:
         """These objects have their bytes after all."""
         await self._do(_FOUND, {"tier": tier, "keys": list(keys)})
 
-    async def missing(self, tier: Tier, keys: Collection[str]) -> None:
-        """These objects have no bytes."""
-        await self._do(_MISSING, {"tier": tier, "keys": list(keys)})
+    async def missing(self, tier: Tier, keys: Collection[str], *, dry_run: bool) -> int:
+        """These objects have no bytes; the number of those that were not deleted since their rows were read."""
+        statement = _STILL_THERE if dry_run else _MISSING
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(statement, {"tier": tier, "keys": list(keys)})
+            return cursor.rowcount
 
     async def mark(self, tier: Tier, pairs: Sequence[Pair]) -> None:
         """These keys are orphans; one whose bytes changed since it was marked counts as marked now."""

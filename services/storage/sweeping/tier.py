@@ -188,10 +188,12 @@ class TierSweep:
             known = [key for key, is_missing in rows if is_missing]
             # One that was written or moved here since the page was listed is there.
             asked = await self._absent([key for key, is_missing in rows if not is_missing])
-            if asked and not self._dry_run:
-                await self._store.missing(self._blobs.tier, asked)
-            self._counts.missing += len(known) + len(asked)
-            self._counts.scanned += len(known) + len(asked)
+            # One that was deleted meanwhile is not missing.
+            missing = len(known)
+            if asked:
+                missing += await self._store.missing(self._blobs.tier, asked, dry_run=self._dry_run)
+            self._counts.missing += missing
+            self._counts.scanned += missing
             after = rows[-1][0]
 
     async def _absent(self, keys: Collection[str]) -> list[str]:

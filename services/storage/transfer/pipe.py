@@ -2,10 +2,11 @@
 
 import asyncio
 import hashlib
-import zlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
+
+from isal import isal_zlib
 
 from services.kernel.errors import Aborted, ReelgateError, ResourceExhausted
 from services.storage.measures import RECEIVED_BYTES_TOTAL
@@ -190,7 +191,7 @@ class _Reader:
 def _digests(sha256: "hashlib._Hash", data: memoryview) -> int:
     """Adds to the one, returns the other; both let other threads run meanwhile."""
     sha256.update(data)
-    return zlib.crc32(data)
+    return isal_zlib.crc32(data)  # a fifth of zlib's time, which was a seventh of all
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:
