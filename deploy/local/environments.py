@@ -67,6 +67,8 @@ class Environments:
         return {
             **self._database("storage"),
             "REELGATE_STORAGE_LOCAL_DIR": str(self.home / "storage"),
+            "REELGATE_STORAGE_ENCRYPTION_KEYS": self.secrets.storage_encryption_keys,
+            "REELGATE_PUBLIC_URL": self._public_url(),
             # The supervisor does not wait for longer.
             "REELGATE_STORAGE_DRAIN_SECONDS": "10",
             "REELGATE_EGRESS_PRIVATE_ORIGINS": self._private_origins(),
@@ -105,9 +107,12 @@ class Environments:
             "REELGATE_GATEWAY_ADDRESS": self.addresses.listen("gateway"),
             "REELGATE_STORAGE_ADDRESS": self.addresses.listen("storage"),
             "REELGATE_QUOTA_ADDRESS": self.addresses.listen("quota"),
-            "REELGATE_PUBLIC_URL": url(self.addresses.listen("frontend_bff")),
+            "REELGATE_PUBLIC_URL": self._public_url(),
             "REELGATE_BFF_WEB_DIR": str(ROOT / "services" / "frontend_bff" / "web" / "dist"),
         }
+
+    def _public_url(self) -> str:
+        return url(self.addresses.listen("frontend_bff"))
 
     def _database(self, schema: str) -> dict[str, str]:
         address = address_for(self.database_url, schema, self.secrets.database[schema])

@@ -13,11 +13,12 @@ SCHEMAS = ("gateway", "storage", "quota")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
-    """Every secret of one home. ``encryption_keys`` is `kid:base64`; ``database`` has a password a role."""
+    """Every secret of one home. The encryption keys are `kid:base64`; ``database`` has a password a role."""
 
     signing_key_file: Path
     jwks_file: Path
     encryption_keys: str
+    storage_encryption_keys: str
     postgres: str
     database: dict[str, str] = field(default_factory=dict)
     s3_access_key_id: str = ""
@@ -40,6 +41,7 @@ def load(directory: Path) -> Secrets:
         signing_key_file=directory / "signing_key.pem",
         jwks_file=directory / "jwks.json",
         encryption_keys=kept("encryption_keys", _encryption_key),
+        storage_encryption_keys=kept("storage_encryption_keys", _encryption_key),
         postgres=kept("postgres_password", _password),
         database={role: kept(f"{role}_password", _password) for role in SCHEMAS},
         s3_access_key_id=kept("s3_access_key_id", lambda: secrets.token_hex(10)),

@@ -1,8 +1,8 @@
-"""A connection to the gateway as an administrator."""
+"""A connection to the gateway or to storage, as an administrator."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -13,6 +13,7 @@ from deploy.local.ready import Ready
 from reelgate.gateway.v1 import identity_pb2, identity_pb2_grpc
 from services.cli.settings import CliSettings
 from services.kernel import context
+from services.kernel.errors import PermissionDenied, Unavailable
 from services.kernel.grpc_client import make_channel
 from services.kernel.status import rpc_errors
 from services.kernel.tokens import Signer
@@ -38,41 +39,119 @@ class _Place:
 
 @asynccontextmanager
 async def as_administrator(settings: CliSettings) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel whose calls carry an administrator's token. Raises NotReachable and what the log-in raises."""
-    place = _find(settings)
-    async with make_channel(place.address) as channel:
-        context.bearer_token.set(await _token(place, channel))
-        yield channel
+    """A channel to the gateway whose calls carry an administrator's token.
+
+    Raises NotReachable and what the log-in raises.
+    """
+    place = _gateway(settings)
+    with _named("the gateway", place.address):
+        async with make_channel(place.address) as channel:
+            if place.signing_key:
+                token = _signed(place.signing_key, "gateway")
+            else:
+                token = (await _log_in(place, channel)).tokens.access_token
+            context.bearer_token.set(token)
+            yield channel
 
 
-async def _token(place: _Place, channel: grpc.aio.Channel) -> str:
+@asynccontextmanager
+async def storage_as_administrator(settings: CliSettings) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to storage whose calls carry an administrator's token.
+
+    Raises NotReachable, PermissionDenied for a log-in of somebody else, and what the log-in raises.
+    """
+    address, place = _storage(settings)
+    context.bearer_token.set(await _storage_token(place))
+    with _named("storage", address):
+        async with make_channel(address) as channel:
+            yield channel
+
+
+@contextmanager
+def _named(service: str, address: str) -> Iterator[None]:
+    """Says which of the services it is that is not there."""
+    try:
+        yield
+    except Unavailable as error:
+        if error.reason != Unavailable.default_reason:
+            raise
+        raise NotReachable(f"{service} at {address}: {error}") from None
+
+
+async def _storage_token(place: _Place) -> str:
     if place.signing_key:
-        try:
-            signer = Signer(place.signing_key)
-        except ValueError as error:
-            message = f"REELGATE_GATEWAY_SIGNING_KEY_FILE can not be used: {error}"
-            raise NotReachable(message) from None
-        return signer.sign(
-            _OPERATOR, audience=("gateway",), lifetime_seconds=_TOKEN_SECONDS, role="admin"
+        return _signed(place.signing_key, "storage")
+    with _named("the gateway", place.address):
+        async with make_channel(place.address) as channel:
+            signed_in = await _log_in(place, channel)
+    if signed_in.user.role != identity_pb2.ROLE_ADMIN:
+        raise PermissionDenied(
+            f"{signed_in.user.email} is not an administrator: set REELGATE_EMAIL and REELGATE_PASSWORD of one."
         )
-    stub = identity_pb2_grpc.IdentityServiceStub(channel)
-    request = identity_pb2.LoginRequest(email=place.email, password=place.password)
-    with rpc_errors():
-        signed_in = await stub.Login(request)
     return signed_in.tokens.access_token
 
 
-def _find(settings: CliSettings) -> _Place:
+def _signed(signing_key: str, audience: str) -> str:
+    try:
+        signer = Signer(signing_key)
+    except ValueError as error:
+        message = f"REELGATE_GATEWAY_SIGNING_KEY_FILE can not be used: {error}"
+        raise NotReachable(message) from None
+    return signer.sign(
+        _OPERATOR, audience=(audience,), lifetime_seconds=_TOKEN_SECONDS, role="admin"
+    )
+
+
+async def _log_in(place: _Place, channel: grpc.aio.Channel) -> identity_pb2.LoginResponse:
+    stub: identity_pb2_grpc.IdentityServiceAsyncStub = identity_pb2_grpc.IdentityServiceStub(
+        channel
+    )
+    request = identity_pb2.LoginRequest(email=place.email, password=place.password)
+    with rpc_errors():
+        return await stub.Login(request)
+
+
+def _gateway(settings: CliSettings) -> _Place:
+    if settings.gateway_address is not None:
+        return _told(settings, settings.gateway_address)
+    return _of_stack(settings, _ready(settings))
+
+
+def _storage(settings: CliSettings) -> tuple[str, _Place]:
+    """Its address, and where to get a token for it."""
+    if settings.storage_address is not None:
+        # A stack that happens to run here need not be the one that storage belongs to.
+        gateway = settings.gateway_address or ""
+        if not gateway and settings.signing_key_file is None:
+            raise NotReachable(
+                "Say who you are at REELGATE_STORAGE_ADDRESS: set REELGATE_GATEWAY_ADDRESS with REELGATE_EMAIL and "
+                "REELGATE_PASSWORD of an administrator, or REELGATE_GATEWAY_SIGNING_KEY_FILE to the file with the "
+                "gateway's signing key."
+            )
+        return settings.storage_address, _told(settings, gateway)
+    if settings.gateway_address is not None:
+        raise NotReachable(
+            "Set REELGATE_STORAGE_ADDRESS to the host:port of the storage service that belongs to "
+            "REELGATE_GATEWAY_ADDRESS."
+        )
+    ready = _ready(settings)
+    return ready.grpc["storage"], _of_stack(settings, ready)
+
+
+def _told(settings: CliSettings, gateway: str) -> _Place:
     signing_key = _signing_key(settings)
     password = settings.password.get_secret_value()
-    if settings.gateway_address is not None:
-        if not signing_key and not (settings.email and password):
-            raise NotReachable(
-                "Say who you are at REELGATE_GATEWAY_ADDRESS: set REELGATE_EMAIL and REELGATE_PASSWORD of an "
-                "administrator, or REELGATE_GATEWAY_SIGNING_KEY_FILE to the file with the gateway's signing key."
-            )
-        return _Place(settings.gateway_address, signing_key, settings.email, password)
-    ready = _ready(settings)
+    if not signing_key and not (settings.email and password):
+        raise NotReachable(
+            "Say who you are at REELGATE_GATEWAY_ADDRESS: set REELGATE_EMAIL and REELGATE_PASSWORD of an "
+            "administrator, or REELGATE_GATEWAY_SIGNING_KEY_FILE to the file with the gateway's signing key."
+        )
+    return _Place(gateway, signing_key, settings.email, password)
+
+
+def _of_stack(settings: CliSettings, ready: Ready) -> _Place:
+    signing_key = _signing_key(settings)
+    password = settings.password.get_secret_value()
     if not (settings.email and password):
         # The demo's password is for the stack it belongs to and for no other address.
         return _Place(ready.grpc["gateway"], signing_key, ready.email, ready.password)
@@ -97,7 +176,7 @@ def _ready(settings: CliSettings) -> Ready:
     except FileNotFoundError:
         raise NotReachable(
             f"No stack is running in {settings.home}. Start it with `reelgate up`, set REELGATE_HOME to its "
-            "directory, or set REELGATE_GATEWAY_ADDRESS to the host:port of a gateway."
+            "directory, or set REELGATE_GATEWAY_ADDRESS (and for storage REELGATE_STORAGE_ADDRESS) to host:port."
         ) from None
     except (OSError, TypeError, KeyError, json.JSONDecodeError) as error:
         raise NotReachable(f"{settings.home}/ready.json can not be read: {error}") from None

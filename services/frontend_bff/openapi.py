@@ -108,9 +108,19 @@ def _operation(row: Route, schemas: dict[tuple[Any, _Mode], Json]) -> Json:
             "required": True,
             "content": {"application/json": {"schema": schema}},
         }
+    elif row.consumes:
+        content = {kind: {"schema": _bytes(kind)} for kind in row.consumes}
+        operation["requestBody"] = {"required": True, "content": content}
     operation["responses"] = _responses(row, schemas)
     operation["security"] = [{"bearer": []}] if row.needs_token else []
     return operation
+
+
+def _bytes(kind: str) -> Json:
+    file: Json = {"type": "string", "format": "binary"}
+    if kind != "multipart/form-data":
+        return file
+    return {"type": "object", "properties": {"file": file}, "required": ["file"]}
 
 
 def _parameters(row: Route) -> list[Json]:

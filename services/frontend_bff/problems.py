@@ -25,6 +25,7 @@ _BY_REASON: Final[Mapping[str, tuple[int, str]]] = {
     "NO_TIER": (503, "storage_disabled"),
     "OBJECT_TOO_LARGE": (413, ""),
     "SOURCE_FAILED": (502, ""),
+    "STALE_ETAG": (409, ""),
 }
 # When to come back, if the service did not say.
 _RETRY_AFTER_SECONDS: Final[Mapping[int, int]] = {429: 5, 503: 2}

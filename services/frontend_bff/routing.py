@@ -21,7 +21,7 @@ from services.frontend_bff.schemas.answers import FieldProblem
 from services.frontend_bff.sessions import Cookies
 
 Handler = Callable[..., Awaitable[Any]]
-Method = Literal["GET", "POST", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 Place = Literal["path", "query", "headers", "body"]
 PLACES: Final[tuple[Place, ...]] = ("path", "query", "headers", "body")
 
@@ -58,6 +58,8 @@ class Route:
     head: bool
     inputs: Mapping[Place, type[BaseModel]]
     answer: Any
+    consumes: tuple[str, ...] = ()
+    """Media types of a body that the handler reads by itself."""
 
     async def serve(self, call: Call) -> web.StreamResponse:
         """Checks the inputs, calls the handler and writes its answer. Raises BadInput."""
@@ -107,6 +109,10 @@ class Routes:
         """A row for POST."""
         return self._row("POST", path, **options)
 
+    def put(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
+        """A row for PUT."""
+        return self._row("PUT", path, **options)
+
     def delete(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
         """A row for DELETE."""
         return self._row("DELETE", path, **options)
@@ -121,6 +127,7 @@ class Routes:
         also: tuple[int, ...] = (),
         produces: str = "application/json",
         head: bool = True,
+        consumes: tuple[str, ...] = (),
     ) -> Callable[[Handler], Handler]:
         def put(handler: Handler) -> Handler:
             hints = get_type_hints(handler)
@@ -141,6 +148,7 @@ class Routes:
                 head and method == "GET",
                 inputs,
                 hints["return"],
+                consumes,
             )
             self.table.append(row)
             return handler

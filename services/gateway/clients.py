@@ -80,10 +80,17 @@ class IngestStep:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where a reader finds an object; empty when he has to come through our media route."""
+    """Where a reader finds an object; empty when he has to come through our media route.
 
-    url: str
-    thumbnail_url: str
+    Beside it what storage knows by now and did not when the object was kept: pixels and seconds, 0 and None before.
+    """
+
+    url: str = ""
+    thumbnail_url: str = ""
+    has_thumbnail: bool = False
+    width: int = 0
+    height: int = 0
+    duration_seconds: float | None = None
 
 
 class StorageClient:
@@ -154,7 +161,7 @@ class StorageClient:
             answer = await self._stub.ResolveUrls(
                 request, metadata=self._tokens.metadata(owner, "storage")
             )
-        return {UUID(link.object_id): Link(link.url, link.thumbnail_url) for link in answer.urls}
+        return {UUID(link.object_id): _link(link) for link in answer.urls}
 
 
 class QuotaClient:
@@ -241,10 +248,24 @@ def _run(generation: Generation, token: int) -> run_pb2.Run:
     return run_pb2.Run(generation_id=str(generation.id), number=generation.run, lease_token=token)
 
 
-def _stored(message: storage_pb2.StoredObject) -> Stored:
-    seconds = (
-        message.duration.ToTimedelta().total_seconds() if message.HasField("duration") else None
+def _link(message: storage_pb2.ObjectUrl) -> Link:
+    return Link(
+        message.url,
+        message.thumbnail_url,
+        message.has_thumbnail,
+        message.width,
+        message.height,
+        _seconds(message),
     )
+
+
+def _seconds(message: storage_pb2.ObjectUrl | storage_pb2.StoredObject) -> float | None:
+    if not message.HasField("duration"):
+        return None
+    return message.duration.ToTimedelta().total_seconds()
+
+
+def _stored(message: storage_pb2.StoredObject) -> Stored:
     return Stored(
         UUID(message.id),
         _TIERS[message.tier],
@@ -252,5 +273,5 @@ def _stored(message: storage_pb2.StoredObject) -> Stored:
         message.size_bytes,
         message.width,
         message.height,
-        seconds,
+        _seconds(message),
     )

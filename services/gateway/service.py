@@ -210,7 +210,7 @@ class Generations:
                 links |= await self._storage.links(owner, object_ids)
             except ReelgateError as error:
                 log.warning("links_unavailable", reason=error.reason)
-        none = Link("", "")
+        none = Link()
         return [
             View(
                 generation,

@@ -67,6 +67,11 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ReelgateError:
         if key == DETAILS_KEY and isinstance(value, bytes):
             return _from_status(kind, status_pb2.Status.FromString(value))
     if kind is Internal:
+        if "SendMessageOperation" in (error.debug_error_string() or ""):
+            # grpc.aio's own word for it: the other side ended the call while we were sending, and its status is lost.
+            return Unavailable(
+                "The service ended the call before everything was sent. Try again.", retry_after=1
+            )
         return Internal(
             "The service failed. Try again; if it goes on, tell the operator the request id."
         )

@@ -9,10 +9,11 @@ from services.kernel.errors import Unavailable
 from services.storage.measures import REMOVALS_PENDING, REMOVED_TOTAL
 from services.storage.objects import Removal, Tier
 from services.storage.ports import TierFailed
-from services.storage.running import Running
-from services.storage.store.removals import RemovalScope, RemovalStore
+from services.storage.store.presigned import PresignedStore
+from services.storage.store.removals import CLAIM_SECONDS, RemovalScope, RemovalStore
 from services.storage.store.transfers import Store
 from services.storage.tiers import Tiers
+from services.storage.transfer.running import Running
 
 log = structlog.get_logger()
 
@@ -21,6 +22,8 @@ _AT_ONCE: Final = 8
 _ONE_SECONDS: Final = 20.0
 _WAIT_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.1
+# A request that began while its link worked may take a while to end.
+_PRESIGNED_GRACE_SECONDS: Final = 900.0
 
 
 class Cleanup:
@@ -32,6 +35,7 @@ class Cleanup:
         removals: RemovalStore,
         tiers: Tiers,
         running: Running,
+        offers: PresignedStore,
         *,
         interval_seconds: float,
     ) -> None:
@@ -40,6 +44,7 @@ class Cleanup:
         self._removals = removals
         self._tiers = tiers
         self._running = running
+        self._offers = offers
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -50,7 +55,7 @@ class Cleanup:
         """Removes what is due, for ever."""
         while True:
             try:
-                await self._round()
+                await self.work_off()
             except Exception:
                 log.warning("cleanup_failed", exc_info=True)
             try:
@@ -60,11 +65,23 @@ class Cleanup:
                 pass
             self._wake.clear()
 
-    async def _round(self) -> None:
+    async def work_off_all(self) -> None:
+        """As `work_off`, and also what a process that died had claimed: its claim must run out first."""
+        await self.work_off()
+        waited = 0
+        while await self._removals.being_removed() and waited < CLAIM_SECONDS:
+            await asyncio.sleep(1)
+            waited += 1
+            await self.work_off()
+
+    async def work_off(self) -> None:
+        """Finds transfers that died, and removes what is due and can be."""
         if count := await self._store.expire(self._running.attempts):
             log.info("transfers_expired", count=count)
+        if count := await self._offers.expire(_PRESIGNED_GRACE_SECONDS):
+            log.info("presigned_uploads_expired", count=count)
         # A tier that does not answer is left alone until it does.
-        able = [tier for tier in Tier if self._tiers.is_healthy(tier)]
+        able = [tier for tier in Tier if self._tiers.gives_back(tier)]
         while claimed := await self._removals.claim(able, None):
             await self._remove(claimed)
         REMOVALS_PENDING.set(await self._removals.pending())

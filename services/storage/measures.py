@@ -6,16 +6,22 @@ from prometheus_client import Counter, Gauge, Histogram
 
 TRANSFER_SECONDS: Final = Histogram(
     "reelgate_storage_transfer_seconds",
-    "Time from the start of an ingest or upload to its end, by result (KEPT or the reason of the failure)",
+    "Time from the start of an ingest, upload or move to its end, by result (KEPT or the reason of the failure)",
     ("kind", "result"),
     buckets=(0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
 TRANSFERS_RUNNING: Final = Gauge(
-    "reelgate_storage_transfers_running", "Ingests and uploads under way now"
+    "reelgate_storage_transfers_running", "Ingests, uploads and moves under way now"
 )
 RECEIVED_BYTES_TOTAL: Final = Counter(
     "reelgate_storage_received_bytes_total",
     "Bytes read from sources, also those of transfers that failed",
+)
+SOURCE_RESUMES_TOTAL: Final = Counter(
+    "reelgate_storage_source_resumes_total",
+    "Requests for the rest of a download whose connection was lost: the source continued it, refused to (its "
+    "answer did not fit), or failed again",
+    ("result",),
 )
 STORED_BYTES_TOTAL: Final = Counter(
     "reelgate_storage_stored_bytes_total", "Bytes of committed objects, by tier", ("tier",)
@@ -53,4 +59,10 @@ REMOVED_TOTAL: Final = Counter(
 )
 REMOVALS_PENDING: Final = Gauge(
     "reelgate_storage_removals_pending", "Keys whose bytes must go and are still there"
+)
+THUMBNAIL_SECONDS: Final = Histogram(
+    "reelgate_storage_thumbnail_seconds",
+    "Time to make one thumbnail, by result (MADE, or the reason why there is none)",
+    ("result",),
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )

@@ -1,8 +1,9 @@
 """What storage talks about: objects, the runs they belong to, and the keys they lie under."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from time import perf_counter
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -25,6 +26,9 @@ class MediaKind(StrEnum):
     ANY = ""
     VIDEO = "video/"
     IMAGE = "image/"
+    JPEG = "image/jpeg"
+    PNG = "image/png"
+    WEBP = "image/webp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """Bytes that are kept. `generation_id` is None for reference images; sizes in bytes and pixels."""
+    """Bytes that are kept. `generation_id` is None for reference images; sizes in bytes and pixels.
+
+    Measures are 0 until they are known, `thumbnail_bytes` while there is no thumbnail.
+    """
 
     id: UUID
     owner_id: UUID
@@ -54,10 +61,17 @@ class StoredObject:
     height: int
     duration_ms: int
     created_at: datetime
+    thumbnail_bytes: int = 0
 
     def __post_init__(self) -> None:
         """The database gives the tier as text."""
         object.__setattr__(self, "tier", Tier(self.tier))
+
+    @property
+    def name(self) -> str:
+        """The key without the prefix it was written under: the same in every tier."""
+        pieces = self.key.split("/")
+        return "/".join(pieces[-3:] if pieces[-3] == "input" else pieces[-5:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +97,22 @@ def work_slot(
     owner_id: UUID, run: Run, media_index: int, media: MediaKind, created_at: datetime
 ) -> Slot:
     """The slot of one medium of a generation; `created_at` is when the generation was made."""
-    name = f"{run.generation_id}/{run.number}/{media_index}"
-    return Slot(uuid5(_NAMESPACE, name), owner_id, run, media_index, media, created_at)
+    return Slot(work_id(run, media_index), owner_id, run, media_index, media, created_at)
+
+
+def work_id(run: Run, media_index: int) -> UUID:
+    """The id of one medium of a generation."""
+    return uuid5(_NAMESPACE, f"{run.generation_id}/{run.number}/{media_index}")
 
 
 def input_slot(owner_id: UUID, media: MediaKind) -> Slot:
     """A new slot for a reference image."""
     return Slot(new_id(), owner_id, None, 0, media, datetime.now(UTC))
+
+
+def thumbnail_key(key: str) -> str:
+    """Where the thumbnail of the object under this key lies, in the same tier."""
+    return f"{key.rpartition('.')[0]}.thumb.webp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +130,27 @@ class SourceLink:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a transfer is, in bytes; `total` 0 means that the source did not say."""
+    """How far a transfer is, in bytes; `total` 0: the source did not say; what was `received` may not be stored yet."""
 
     done: int = 0
     total: int = 0
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A transfer as the upload log will name it: a host, or "upload", as its source; `begin` by perf_counter."""
+
+    kind: str
+    source: str
+    progress: Progress
+    id: UUID = field(default_factory=new_id)
+    begin: float = field(default_factory=perf_counter)
+
+    @property
+    def duration_ms(self) -> int:
+        """How long it takes so far."""
+        return round((perf_counter() - self.begin) * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +174,12 @@ class Link:
 
     url: str
     expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """How readers reach an object: a link to it, and one to its thumbnail (`url` "" also when it has none)."""
+
+    object: StoredObject
+    link: Link
+    thumbnail: Link

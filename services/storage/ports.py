@@ -6,6 +6,7 @@ Tiers: `blobs_s3` and `blobs_local`. Sources: `source_url` and `source_stream`.
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -50,7 +51,7 @@ class Place:
     """Where and as what a body is to be stored.
 
     `attempt` is unique to this try. `whole`: part 1 is all there is. `again`: an earlier try for the same key may have
-    left an unfinished upload.
+    left an unfinished upload. `size_bytes`: how long it will be; 0 when nobody has said.
     """
 
     key: str
@@ -58,6 +59,25 @@ class Place:
     attempt: UUID
     whole: bool
     again: bool
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A key that is there, how large it is, and when its bytes were written by the tier's clock."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Pieces that never became an object: what they were to be ("" when unknown), and their name within the tier."""
+
+    key: str
+    token: str
+    begun_at: datetime
 
 
 class Writer(Protocol):
@@ -97,6 +117,18 @@ class Blobs(Protocol):
 
     async def remove(self, key: str, *, unfinished: bool) -> None:
         """Removes the bytes, and pieces of them when `unfinished`; none there is fine. Raises TierFailed."""
+
+    async def holds(self, key: str) -> bool:
+        """Whether there are bytes under the key. Raises TierFailed."""
+
+    def listing(self) -> AsyncIterator[list[Listed]]:
+        """All keys below the prefix, in byte order, in pages of at most 1,000. Raises TierFailed."""
+
+    def unfinished(self) -> AsyncIterator[list[Unfinished]]:
+        """All pieces below the prefix, in pages of at most 1,000. Raises TierFailed."""
+
+    async def discard(self, left: Unfinished) -> None:
+        """Removes pieces; none there is fine. Raises TierFailed."""
 
     async def link(self, key: str, download_name: str) -> Link:
         """A link for readers. A `download_name` makes it one that downloads."""

@@ -18,16 +18,29 @@ from services.kernel.errors import (
     Unavailable,
 )
 from services.storage.cleanup import Cleanup
-from services.storage.keeper import Keeper
-from services.storage.measures import SENT_BYTES_TOTAL
-from services.storage.objects import Link, Progress, Run, Slot, SourceLink, StoredObject, Tier
+from services.storage.objects import (
+    Link,
+    Links,
+    Progress,
+    Run,
+    Slot,
+    SourceLink,
+    StoredObject,
+    Tier,
+    thumbnail_key,
+)
 from services.storage.ports import TierFailed
-from services.storage.running import Running
-from services.storage.source_stream import StreamSource
-from services.storage.source_url import Downloads
+from services.storage.reading import Reader
+from services.storage.sources.stream import StreamSource
+from services.storage.sources.url import Downloads
 from services.storage.store.removals import RemovalScope, RemovalStore
 from services.storage.store.transfers import Store, Usage
+from services.storage.thumbnails.worker import Thumbnails
 from services.storage.tiers import Tiers
+from services.storage.transfer.keeper import Keeper
+from services.storage.transfer.moving import Mover
+from services.storage.transfer.presigned import PresignedUploads, UploadLink
+from services.storage.transfer.running import Running
 
 log = structlog.get_logger()
 
@@ -36,7 +49,7 @@ MAX_IDS: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """An opened download: `length` bytes of the object from `offset`."""
+    """An opened download: `length` bytes of the object, or of its thumbnail, from `offset`."""
 
     object: StoredObject
     offset: int
@@ -66,6 +79,9 @@ class StorageService:
         downloads: Downloads,
         running: Running,
         cleanup: Cleanup,
+        thumbnails: Thumbnails,
+        mover: Mover,
+        presigned: PresignedUploads,
         *,
         max_object_bytes: int,
         spool: Path | None,
@@ -77,6 +93,10 @@ class StorageService:
         self._downloads = downloads
         self._running = running
         self._cleanup = cleanup
+        self._thumbnails = thumbnails
+        self._mover = mover
+        self._presigned = presigned
+        self._reader = Reader(store, tiers)
         self._max_object_bytes = max_object_bytes
         self._spool = spool
 
@@ -89,7 +109,9 @@ class StorageService:
         _require_service_for(slot.owner_id)
         source = self._downloads.source(link)
         limit = min(max_bytes or self._max_object_bytes, self._max_object_bytes)
-        return await self._keeper.keep("ingest", slot, source, limit, progress)
+        kept = await self._keeper.keep("ingest", slot, source, limit, progress)
+        self._thumbnails.wake()
+        return kept
 
     def stream_source(self, chunks: AsyncIterator[bytes], size_bytes: int) -> StreamSource:
         """A source for `upload`; spooled only where another tier could take over."""
@@ -102,7 +124,28 @@ class StorageService:
             _require_service_for(slot.owner_id)
         elif slot.owner_id != UUID(caller().subject):
             raise PermissionDenied("Files are uploaded for oneself only.")
-        return await self._keeper.keep("upload", slot, source, self._max_object_bytes, Progress())
+        kept = await self._keeper.keep("upload", slot, source, self._max_object_bytes, Progress())
+        self._thumbnails.wake()
+        return kept
+
+    async def presign(self, owner_id: UUID, size_bytes: int, content_type: str) -> UploadLink:
+        """A link with which a browser uploads a reference image of the caller's own."""
+        return await self._presigned.offer(owner_id, size_bytes, content_type)
+
+    async def commit_presigned(self, object_id: UUID) -> StoredObject:
+        """Keeps what was sent with such a link."""
+        kept = await self._presigned.commit(object_id)
+        self._thumbnails.wake()
+        return kept
+
+    async def move(self, object_id: UUID, to: Tier, progress: Progress) -> StoredObject:
+        """Puts an object into another tier."""
+        who = caller()
+        if not (who.is_admin or who.is_service):
+            raise PermissionDenied("Only a service of this installation may do this.")
+        moved = await self._mover.move(await self.get(object_id), to, progress)
+        self._thumbnails.wake()
+        return moved
 
     # Bytes out
 
@@ -114,23 +157,29 @@ class StorageService:
         return found
 
     @asynccontextmanager
-    async def download(self, object_id: UUID, offset: int, length: int) -> AsyncIterator[Reading]:
+    async def download(
+        self, object_id: UUID, offset: int, length: int, *, thumbnail: bool = False
+    ) -> AsyncIterator[Reading]:
         """Opens a part of an object: a negative `offset` counts from the end, `length` 0 goes up to it.
 
-        Raises OutOfRange, and Unavailable when its tier does not give the bytes.
+        Raises OutOfRange, NotFound also for a `thumbnail` that it has not, and Unavailable when its tier does not give
+        the bytes.
         """
         found = await self.get(object_id)
-        start = max(0, found.size_bytes + offset) if offset < 0 else offset
-        if start >= found.size_bytes or length < 0:
+        size = found.thumbnail_bytes if thumbnail else found.size_bytes
+        if not size:
+            raise NotFound("The object has no thumbnail.")
+        start = max(0, size + offset) if offset < 0 else offset
+        if start >= size or length < 0:
             raise OutOfRange(
-                f"The object has only {found.size_bytes} bytes.",
-                metadata={"size_bytes": str(found.size_bytes)},
+                f"The object has only {size} bytes.",
+                metadata={"size_bytes": str(size)},
             )
-        rest = found.size_bytes - start
+        rest = size - start
         count = min(length, rest) if length else rest
         try:
-            async with self._tiers.get(found.tier).read(found.key, start, count) as chunks:
-                yield Reading(found, start, count, _counted(chunks, count, found.tier))
+            async with self._reader.open(found, start, count, thumbnail=thumbnail) as chunks:
+                yield Reading(found, start, count, chunks)
         except TierFailed as failure:
             log.warning(
                 "download_failed",
@@ -145,13 +194,11 @@ class StorageService:
                 retry_after=2,
             ) from None
 
-    async def links(
-        self, object_ids: Sequence[UUID], download_name: str
-    ) -> list[tuple[UUID, Link]]:
+    async def links(self, object_ids: Sequence[UUID], download_name: str) -> list[Links]:
         """Links to those of the objects that are there and the caller's, in the order asked."""
         _require_few(object_ids)
         found = await self._store.get_many(object_ids)
-        links: list[tuple[UUID, Link]] = []
+        links: list[Links] = []
         for object_id in object_ids:
             one = found.get(object_id)
             if one is None or not _may_see(one.owner_id):
@@ -159,7 +206,11 @@ class StorageService:
             # A tier that is away can not be linked to; the media route says so when it is asked.
             with suppress(TierFailed):
                 blobs = self._tiers.get(one.tier)
-                links.append((object_id, await blobs.link(one.key, download_name)))
+                link = await blobs.link(one.key, download_name)
+                thumbnail = Link("", None)
+                if one.thumbnail_bytes:
+                    thumbnail = await blobs.link(thumbnail_key(one.key), "")
+                links.append(Links(one, link, thumbnail))
         return links
 
     async def page(
@@ -194,6 +245,7 @@ class StorageService:
         _require_service_for(owner_id)
         count = await self._removals.tombstone(run, owner_id)
         await self._running.stop_run(run.generation_id, run.number)
+        await self._thumbnails.settled()
         await self._cleanup.remove_now(RemovalScope(run=run))
         return count
 
@@ -206,19 +258,10 @@ class StorageService:
         if not object_ids:
             return 0
         count = await self._removals.delete(object_ids, None if who.is_admin else UUID(who.subject))
+        await self._running.stop_moves(object_ids)
+        await self._thumbnails.settled()
         await self._cleanup.remove_now(RemovalScope(ids=tuple(object_ids)))
         return count
-
-
-async def _counted(chunks: AsyncIterator[bytes], length: int, tier: Tier) -> AsyncIterator[bytes]:
-    """The chunks, which must be `length` bytes in all. Raises TierFailed."""
-    left = length
-    async for chunk in chunks:
-        left -= len(chunk)
-        SENT_BYTES_TOTAL.labels(tier).inc(len(chunk))
-        yield chunk
-    if left:
-        raise TierFailed(tier, "broken", f"{left} bytes are missing")
 
 
 def _require_service_for(owner_id: UUID) -> None:

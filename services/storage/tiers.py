@@ -5,11 +5,11 @@ from typing import Final
 
 import structlog
 
-from services.storage.blobs_local import LocalBlobs
-from services.storage.blobs_s3 import S3Blobs
+from services.storage.local.blobs import LocalBlobs
 from services.storage.measures import TIER_FAILURES_TOTAL, TIER_HEALTHY
 from services.storage.objects import Tier
 from services.storage.ports import Blobs, TierFailed
+from services.storage.s3.blobs import S3Blobs
 from services.storage.store.transfers import Store
 
 log = structlog.get_logger()
@@ -26,6 +26,8 @@ class Tiers:
         self.local = local
         self._store = store
         self._healthy: set[Tier] = set()
+        self._full: set[Tier] = set()
+        self._troubles: dict[Tier, str] = {}
         self._look_again = asyncio.Event()
         for tier in Tier:
             TIER_HEALTHY.labels(tier).set(0)
@@ -33,6 +35,10 @@ class Tiers:
     def is_healthy(self, tier: Tier) -> bool:
         """Whether it answered when it was last asked to do something."""
         return tier in self._healthy
+
+    def gives_back(self, tier: Tier) -> bool:
+        """Whether bytes can be removed from it, most likely: also while it is full."""
+        return tier in self._healthy or tier in self._full
 
     def healthy(self) -> list[Blobs]:
         """The tiers that can be used now, the better one first."""
@@ -51,8 +57,23 @@ class Tiers:
         log.warning(
             "tier_failed", tier=failure.tier, trouble=failure.trouble, detail=failure.detail
         )
-        self._set(failure.tier, healthy=False)
+        self._troubles[failure.tier] = failure.detail
+        self._set(failure.tier, healthy=False, full=failure.trouble == "full")
         self._look_again.set()
+
+    def trouble(self, tier: Tier) -> str:
+        """Why it can not be used, for the operator; empty when it can."""
+        return "" if self.is_healthy(tier) else self._troubles.get(tier, "")
+
+    async def use_s3(self, s3: S3Blobs | None) -> None:
+        """Puts another S3 tier in place of the present one; whoever works with that one keeps it to his end."""
+        failure = await self._failure_of(s3) if s3 is not None else None
+        self.s3 = s3
+        if s3 is None:
+            self._set(Tier.S3, healthy=False)
+            self._troubles.pop(Tier.S3, None)
+        else:
+            self._feels(Tier.S3, failure)
 
     async def look(self) -> None:
         """Asks every tier how it is, at the same time."""
@@ -79,36 +100,46 @@ class Tiers:
                 log.warning("tiers_not_looked_at", exc_info=True)
 
     async def _look_at(self, blobs: Blobs) -> None:
+        failure = await self._failure_of(blobs)
+        if any(blobs is one for one in self._all()):  # else it was replaced meanwhile
+            self._feels(blobs.tier, failure)
+
+    async def _failure_of(self, blobs: Blobs) -> TierFailed | None:
         try:
             if isinstance(blobs, LocalBlobs):
                 await self._agree_on_volume(blobs)
             await blobs.check()
         except TierFailed as failure:
-            if self.is_healthy(blobs.tier):
-                log.warning(
-                    "tier_ill", tier=blobs.tier, trouble=failure.trouble, detail=failure.detail
-                )
-            self._set(blobs.tier, healthy=False)
+            return failure
+        return None
+
+    def _feels(self, tier: Tier, failure: TierFailed | None) -> None:
+        if failure is None:
+            if not self.is_healthy(tier):
+                log.info("tier_well", tier=tier)
         else:
-            if not self.is_healthy(blobs.tier):
-                log.info("tier_well", tier=blobs.tier)
-            self._set(blobs.tier, healthy=True)
+            if self.is_healthy(tier):
+                log.warning("tier_ill", tier=tier, trouble=failure.trouble, detail=failure.detail)
+            self._troubles[tier] = failure.detail
+        full = failure is not None and failure.trouble == "full"
+        self._set(tier, healthy=failure is None, full=full)
 
     async def _agree_on_volume(self, local: LocalBlobs) -> None:
         """All replicas use the volume that the first of them marked, or none."""
         if local.volume is not None:
             return
-        found = await local.marked()
-        if (agreed := await self._store.agree_on_volume(found)) is not None:
-            volume, first = agreed
-            await local.use_volume(volume, mark=first and found is None)
+        local.volume = await self._store.agree_on_volume(local.name_volume)
 
-    def _set(self, tier: Tier, *, healthy: bool) -> None:
+    def _set(self, tier: Tier, *, healthy: bool, full: bool = False) -> None:
         TIER_HEALTHY.labels(tier).set(int(healthy))
         if healthy:
             self._healthy.add(tier)
         else:
             self._healthy.discard(tier)
+        if full:
+            self._full.add(tier)
+        else:
+            self._full.discard(tier)
 
     def _all(self) -> list[Blobs]:
         both: tuple[Blobs | None, ...] = (self.s3, self.local)

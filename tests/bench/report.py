@@ -52,14 +52,15 @@ def _circumstances() -> str:
         " ".join(f"{load:.1f}" for load in loads) for loads in (_LOAD_BEFORE, os.getloadavg())
     )
     return (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {_commit()}. {_machine()}. "
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {commit()}. {_machine()}. "
         f"Load average {before} before, {after} after."
     )
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit that is being tested, and whether it was changed since."""
     try:
-        commit, changes = (
+        name, changes = (
             subprocess.run(
                 ["git", *words], cwd=_ROOT, capture_output=True, text=True, check=True
             ).stdout.strip()
@@ -70,7 +71,7 @@ def _commit() -> str:
         )
     except (OSError, subprocess.CalledProcessError):
         return "commit unknown"
-    return f"commit {commit}" + (" and changes" if changes else "")
+    return f"commit {name}" + (" and changes" if changes else "")
 
 
 def _machine() -> str:

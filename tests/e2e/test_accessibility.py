@@ -52,6 +52,18 @@ async def test_axe_finds_nothing_serious_where_works_are_made_and_kept(
     assert await _serious(visitor) == []
 
 
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_axe_finds_nothing_serious_on_the_storage_page(theme: str, visit: Visit) -> None:
+    visitor = await _with_theme(theme, visit)
+    await visitor.open("/admin/storage")
+    await visitor.at("s3-advanced").click()
+    await visitor.at("s3-secret-replace").click()
+    await visitor.at("s3-secret_access_key").fill("not-the-secret")
+    await visitor.at("s3-test").click()
+    await expect(visitor.at("trial")).to_be_visible()
+    assert await _serious(visitor) == []
+
+
 async def _with_theme(theme: str, visit: Visit, **options: Any) -> Visitor:
     visitor = await visit(**options)
     await visitor.context.add_init_script(f"localStorage.setItem('reelgate.theme', '{theme}')")

@@ -87,6 +87,14 @@ class Product:
             assert time.monotonic() < deadline, record
             await asyncio.sleep(0.05)
 
+    async def pictured(self, generation_id: str, seconds: float = 30) -> dict[str, Any]:
+        """Waits until the work has its thumbnail."""
+        deadline = time.monotonic() + seconds
+        while not (record := await self.get(generation_id))["thumbnail_url"]:
+            assert time.monotonic() < deadline, record
+            await asyncio.sleep(0.1)
+        return record
+
     async def quota(self) -> tuple[int, int]:
         """Bytes used and reserved."""
         status, body = await self.call("GET", "/quota")

@@ -149,13 +149,19 @@ def _media(message: generation_pb2.Media) -> answers.Media:
     return {
         "object_id": message.object_id,
         "url": message.url or MEDIA_PATH + message.object_id,
-        "thumbnail_url": message.thumbnail_url or None,
+        "thumbnail_url": _thumbnail_url(message),
         "content_type": message.content_type,
         "size_bytes": message.size_bytes or None,
         "width": message.width or None,
         "height": message.height or None,
         "duration_seconds": _seconds(message, "duration"),
     }
+
+
+def _thumbnail_url(message: generation_pb2.Media) -> str | None:
+    if message.has_thumbnail and not message.thumbnail_url:
+        return f"{MEDIA_PATH}{message.object_id}?thumbnail=1"
+    return message.thumbnail_url or None
 
 
 def _notice(message: generation_pb2.Generation, name: str) -> answers.Notice | None:

@@ -58,12 +58,22 @@ class StorageClient:
             answer = await self._stub.ResolveUrls(request)
         return next((one.url for one in answer.urls if one.url), None)
 
+    async def thumbnail_link(self, object_id: str) -> str | None:
+        """A link to its thumbnail; None when it is to be read through `download`. Raises NotFound without one."""
+        request = storage_pb2.ResolveUrlsRequest(object_ids=[object_id])
+        with rpc_errors():
+            answer = await self._stub.ResolveUrls(request)
+        if not any(one.has_thumbnail for one in answer.urls):
+            raise NotFound("There is no such thumbnail.")
+        return answer.urls[0].thumbnail_url or None
+
     @asynccontextmanager
-    async def download(self, object_id: str, span: Span) -> AsyncIterator[Download]:
-        """Bytes of an object."""
+    async def download(
+        self, object_id: str, span: Span, *, thumbnail: bool = False
+    ) -> AsyncIterator[Download]:
+        """Bytes of an object, or of its thumbnail; `content_type` and `size_bytes` are the object's."""
         request = storage_pb2.DownloadRequest(
-            object_id=object_id,
-            range=byte_range(span),
+            object_id=object_id, range=byte_range(span), thumbnail=thumbnail
         )
         call = self._stub.Download(request)
         messages = aiter(call)

@@ -21,7 +21,9 @@ function example(schema) {
 
 function form(path, method, operation) {
   const inputs = (operation.parameters ?? []).map((parameter) => [parameter, element("input")]);
-  const body = operation.requestBody && element("textarea", { value: example(operation.requestBody.content["application/json"].schema) });
+  const json = operation.requestBody?.content["application/json"];
+  const file = operation.requestBody && !json && element("input", { type: "file" });
+  const body = json ? element("textarea", { value: example(json.schema) }) : file;
   const output = element("pre", { hidden: true });
   output.setAttribute("aria-live", "polite");
   const made = element(
@@ -36,7 +38,7 @@ function form(path, method, operation) {
     event.preventDefault();
     output.hidden = false;
     output.textContent = "…";
-    output.textContent = await call(path, method, inputs, body?.value).catch((thrown) => String(thrown));
+    output.textContent = await call(path, method, inputs, file ? file.files[0] : body?.value).catch((thrown) => String(thrown));
   });
   return made;
 }
@@ -51,7 +53,8 @@ async function call(path, method, inputs, body) {
   }
   const token = document.querySelector("#token").value.trim();
   if (token) headers.Authorization = `Bearer ${token}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (body?.type) headers["Content-Type"] = body.type;
+  else if (body !== undefined) headers["Content-Type"] = "application/json";
   const response = await fetch(url, { method: method.toUpperCase(), headers, body });
   const head = `${response.status} ${response.statusText}\n${[...response.headers].map((pair) => pair.join(": ")).join("\n")}\n\n`;
   const type = response.headers.get("Content-Type") ?? "";

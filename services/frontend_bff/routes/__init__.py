@@ -1,6 +1,7 @@
 """Every route, one file per resource."""
 
 from services.frontend_bff.routes import (
+    admin_storage,
     auth,
     events,
     generations,
@@ -10,6 +11,7 @@ from services.frontend_bff.routes import (
     public_settings,
     quota,
     storage_status,
+    uploads,
 )
 from services.frontend_bff.routing import Route
 
@@ -21,9 +23,11 @@ TABLE: tuple[Route, ...] = tuple(
         generations,
         events,
         media,
+        uploads,
         quota,
         models,
         storage_status,
+        admin_storage,
         health,
     )
     for row in resource.routes.table

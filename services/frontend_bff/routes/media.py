@@ -47,19 +47,42 @@ _POLICY: Final = (
 async def media(call: Call, path: ObjectPath, query: MediaQuery) -> web.StreamResponse:
     """Get the bytes of a medium.
 
-    Either a redirection to a fresh link, or the bytes, with `Range`, `If-Range` and `If-None-Match`.
+    Either a redirection to a fresh link, or the bytes, with `Range`, `If-Range` and `If-None-Match`. A thumbnail comes
+    whole, and without asking again for an hour.
     """
+    if query.thumbnail == "1":
+        return await _thumbnail(call, path.object_id)
     saved = query.download == "1"
     found = await call.clients.storage.find(path.object_id)
     if found is None:
         return await _from_upstream(call, path.object_id, saved=saved)
     name = _file_name(path.object_id, found.content_type) if saved else ""
     link = await call.clients.storage.link(path.object_id, name)
+    return await _from_storage(call, found, saved=saved) if link is None else _elsewhere(link)
+
+
+def _elsewhere(link: str) -> web.Response:
+    headers = {hdrs.LOCATION: link, hdrs.CACHE_CONTROL: "private, no-store"}
+    return web.Response(status=302, headers=headers)
+
+
+async def _thumbnail(call: Call, object_id: str) -> web.StreamResponse:
+    link = await call.clients.storage.thumbnail_link(object_id)
     if link is not None:
-        return web.Response(
-            status=302, headers={hdrs.LOCATION: link, hdrs.CACHE_CONTROL: "private, no-store"}
-        )
-    return await _from_storage(call, found, saved=saved)
+        return _elsewhere(link)
+    etag = f'"{object_id}-thumbnail"'
+    headers = _headers(object_id, "image/webp", saved=False)
+    headers |= {hdrs.ETAG: etag, hdrs.CACHE_CONTROL: "private, max-age=3600"}
+    if ranges.is_known(call.request, etag):
+        return web.Response(status=304, headers=headers)
+
+    def answer(download: Download) -> web.StreamResponse:
+        response = web.StreamResponse(headers=headers)
+        response.content_length = download.length
+        return response
+
+    source = call.clients.storage.download(object_id, WHOLE, thumbnail=True)
+    return await _copy(call.request, source, answer)
 
 
 async def _from_storage(call: Call, found: StoredObject, *, saved: bool) -> web.StreamResponse:

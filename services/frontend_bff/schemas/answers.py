@@ -193,3 +193,22 @@ class StorageStatus(TypedDict):
     s3_enabled: bool
     s3_healthy: bool
     local_enabled: bool
+
+
+class UploadedImage(TypedDict):
+    """A reference image that is kept."""
+
+    object_id: Id
+    url: Annotated[str, Field(description="A fresh link, or a path of this server")]
+    size_bytes: int
+    content_type: Annotated[str, Field(description="Found by looking at the bytes")]
+
+
+class PresignedUpload(TypedDict):
+    """A link to upload with."""
+
+    object_id: Annotated[Id, Field(description="To commit it by, and of the image afterwards")]
+    url: str
+    method: str
+    headers: Annotated[dict[str, str], Field(description="Must be sent as they are")]
+    expires_at: Timestamp

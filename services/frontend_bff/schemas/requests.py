@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.frontend_bff.schemas.values import (
+    MAX_IMAGE_BYTES,
     Id,
+    ImageType,
     JsonObject,
     MediaType,
     Orientation,
@@ -128,3 +130,15 @@ class MediaQuery(Texts):
     download: Annotated[
         Literal["0", "1"], Field(description="1: to be saved under a name instead of shown")
     ] = "0"
+    thumbnail: Annotated[
+        Literal["0", "1"], Field(description="1: its thumbnail instead, where it has one")
+    ] = "0"
+
+
+class PresignRequest(Body):
+    """A reference image that will be sent straight to the bucket."""
+
+    size_bytes: Annotated[
+        int, Field(ge=1, le=MAX_IMAGE_BYTES, description="Exactly how long it is")
+    ]
+    content_type: ImageType

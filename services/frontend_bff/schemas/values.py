@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, JsonValue, WithJsonSchema
@@ -16,7 +17,12 @@ Stage = Literal["admitting", "queued", "submitting", "generating", "unknown", "s
 StorageType = Literal["s3", "local", "upstream", "none"]
 QuotaSource = Literal["user", "group", "default", "unlimited"]
 Role = Literal["user", "admin"]
+Tier = Literal["s3", "local"]
+Delivery = Literal["redirect", "proxy"]
+SettingsOrigin = Literal["environment", "operator"]
+ImageType = Literal["image/jpeg", "image/png", "image/webp"]
 
+MAX_IMAGE_BYTES: Final = 10 * 1024 * 1024
 # A protobuf Struct is parsed 100 messages deep at most, and each level of JSON takes up to three.
 _MAX_DEPTH: Final = 24
 # Numbers of a Struct are doubles: a larger whole number would come out changed.
@@ -67,6 +73,21 @@ def _decimal(text: str) -> int:
     return int(text)
 
 
+_MOMENT: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)", re.ASCII
+)
+
+
+def _moment(text: str) -> datetime:
+    # fromisoformat() would also take weeks and days without a time.
+    try:
+        if _MOMENT.fullmatch(text):
+            return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("Input should be a time as in RFC 3339: 2026-01-31T12:00:00Z")
+
+
 def _split(text: str) -> tuple[str, ...]:
     return tuple(text.split(",")) if text else ()
 
@@ -86,5 +107,6 @@ Text = Annotated[str, AfterValidator(_storable)]
 JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_plain_object)]
 # Last in an `Annotated`, so that the bounds before it are those of the number.
 decimal = BeforeValidator(_decimal)
+moment = BeforeValidator(_moment)
 Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Date = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]

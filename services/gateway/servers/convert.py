@@ -113,11 +113,12 @@ def _medium(medium: Media, link: Link) -> generation_pb2.Media:
         object_id=str(medium.object_id),
         url=link.url,
         thumbnail_url=link.thumbnail_url,
+        has_thumbnail=link.has_thumbnail,
         content_type=medium.content_type,
         size_bytes=medium.size_bytes,
-        width=medium.width,
-        height=medium.height,
-        duration=seconds(medium.duration_seconds),
+        width=link.width or medium.width,
+        height=link.height or medium.height,
+        duration=seconds(link.duration_seconds or medium.duration_seconds),
     )
 
 

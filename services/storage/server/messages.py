@@ -7,7 +7,16 @@ from reelgate.common.v1 import media_pb2, run_pb2
 from reelgate.storage.v1 import storage_pb2
 from services.kernel.errors import InvalidArgument
 from services.kernel.ids import parse_id
-from services.storage.objects import MediaKind, Run, Slot, StoredObject, Tier, input_slot, work_slot
+from services.storage.objects import (
+    Links,
+    MediaKind,
+    Run,
+    Slot,
+    StoredObject,
+    Tier,
+    input_slot,
+    work_slot,
+)
 
 _TIERS: Final = {Tier.S3: storage_pb2.TIER_S3, Tier.LOCAL: storage_pb2.TIER_LOCAL}
 TIER_OF: Final = {value: tier for tier, value in _TIERS.items()}
@@ -68,4 +77,22 @@ def object_message(kept: StoredObject) -> storage_pb2.StoredObject:
     if kept.duration_ms:
         message.duration.FromMilliseconds(kept.duration_ms)
     message.create_time.FromDatetime(kept.created_at)
+    return message
+
+
+def links_message(links: Links) -> storage_pb2.ObjectUrl:
+    """How to reach an object, and what a page wants to know of it before its bytes are there."""
+    kept = links.object
+    message = storage_pb2.ObjectUrl(
+        object_id=str(kept.id),
+        url=links.link.url,
+        thumbnail_url=links.thumbnail.url,
+        has_thumbnail=kept.thumbnail_bytes > 0,
+        width=kept.width,
+        height=kept.height,
+    )
+    if links.link.expires_at is not None:
+        message.expire_time.FromDatetime(links.link.expires_at)
+    if kept.duration_ms:
+        message.duration.FromMilliseconds(kept.duration_ms)
     return message

@@ -1,21 +1,31 @@
 """The servicers of the storage protos; all rules are the service's."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 
-from reelgate.storage.v1 import settings_pb2, settings_pb2_grpc, storage_pb2, storage_pb2_grpc
-from services.kernel.errors import Aborted, InvalidArgument, Unimplemented
+from reelgate.storage.v1 import settings_pb2_grpc, storage_pb2, storage_pb2_grpc
+from services.kernel.errors import Aborted, InvalidArgument
 from services.kernel.ids import parse_id
+from services.storage.configuration.service import S3SettingsService
 from services.storage.objects import (
     Progress,
     SourceLink,
     StoredObject,
 )
-from services.storage.server.messages import TIER_OF, object_message, run_of, slot_of
+from services.storage.reports import Reports
+from services.storage.server.messages import (
+    TIER_OF,
+    links_message,
+    object_message,
+    run_of,
+    slot_of,
+)
+from services.storage.server.reports import ReportsServicer
+from services.storage.server.settings_servicer import StorageSettingsServicer
 from services.storage.service import StorageService
 
 SERVICES: Final = (
@@ -24,6 +34,7 @@ SERVICES: Final = (
 )
 _Context = grpc.aio.ServicerContext[Any, Any]
 
+_Message = TypeVar("_Message", storage_pb2.IngestResponse, storage_pb2.MoveResponse)
 _PROGRESS_SECONDS: Final = 0.25
 # Without news a message goes out now and then, so that the caller knows that we live.
 _HEARTBEAT_SECONDS: Final = 5.0
@@ -34,11 +45,12 @@ _DEFAULT_PAGE: Final = 100
 _LARGEST_PAGE: Final = 1000
 
 
-class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
+class StorageServicer(ReportsServicer, storage_pb2_grpc.StorageServiceServicer):
     """Translates; all rules are the service's."""
 
-    def __init__(self, service: StorageService) -> None:
+    def __init__(self, service: StorageService, reports: Reports) -> None:
         self._service = service
+        self.reports = reports
 
     async def Ingest(
         self, request: storage_pb2.IngestRequest, context: _Context
@@ -56,7 +68,7 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         )
         progress = Progress()
         work = self._service.ingest(slot, link, request.max_size_bytes, progress)
-        async for message in _reported(work, progress):
+        async for message in _reported(work, progress, storage_pb2.IngestResponse):
             yield message
 
     async def Upload(
@@ -86,7 +98,9 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         """A header, then the bytes."""
         object_id = parse_id(request.object_id, "object_id")
         wanted = request.range
-        async with self._service.download(object_id, wanted.offset, wanted.length) as reading:
+        async with self._service.download(
+            object_id, wanted.offset, wanted.length, thumbnail=request.thumbnail
+        ) as reading:
             header = storage_pb2.DownloadHeader(
                 object=object_message(reading.object), offset=reading.offset, length=reading.length
             )
@@ -134,10 +148,8 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
         """Links, made now."""
         ids = [parse_id(text, "object_ids") for text in request.object_ids]
         response = storage_pb2.ResolveUrlsResponse()
-        for object_id, link in await self._service.links(ids, request.download_name):
-            url = response.urls.add(object_id=str(object_id), url=link.url)
-            if link.expires_at is not None:
-                url.expire_time.FromDatetime(link.expires_at)
+        for links in await self._service.links(ids, request.download_name):
+            response.urls.append(links_message(links))
         return response
 
     async def Tombstone(
@@ -170,63 +182,43 @@ class StorageServicer(storage_pb2_grpc.StorageServiceServicer):
     async def PresignUpload(
         self, request: storage_pb2.PresignUploadRequest, context: _Context
     ) -> storage_pb2.PresignUploadResponse:
-        """Not offered yet."""
-        raise _not_yet()
+        """A link, and what to send with it."""
+        owner_id = parse_id(request.owner_id, "owner_id")
+        link = await self._service.presign(owner_id, request.size_bytes, request.content_type)
+        response = storage_pb2.PresignUploadResponse(
+            object_id=str(link.object_id), url=link.url, method=link.method, headers=link.headers
+        )
+        response.expire_time.FromDatetime(link.expires_at)
+        return response
+
+    async def CommitPresignedUpload(
+        self, request: storage_pb2.CommitPresignedUploadRequest, context: _Context
+    ) -> storage_pb2.CommitPresignedUploadResponse:
+        """What became of it."""
+        kept = await self._service.commit_presigned(parse_id(request.object_id, "object_id"))
+        return storage_pb2.CommitPresignedUploadResponse(object=object_message(kept))
 
     async def Move(
         self, request: storage_pb2.MoveRequest, context: _Context
     ) -> AsyncIterator[storage_pb2.MoveResponse]:
-        """Not offered yet."""
-        for nothing in _nothing_yet():
-            yield nothing
-
-    async def ListUploads(
-        self, request: storage_pb2.ListUploadsRequest, context: _Context
-    ) -> storage_pb2.ListUploadsResponse:
-        """Not offered yet."""
-        raise _not_yet()
-
-    async def GetCosts(
-        self, request: storage_pb2.GetCostsRequest, context: _Context
-    ) -> storage_pb2.GetCostsResponse:
-        """Not offered yet."""
-        raise _not_yet()
-
-    async def Sweep(
-        self, request: storage_pb2.SweepRequest, context: _Context
-    ) -> AsyncIterator[storage_pb2.SweepResponse]:
-        """Not offered yet."""
-        for nothing in _nothing_yet():
-            yield nothing
+        """Runs it beside the messages about its progress."""
+        tier = TIER_OF.get(request.tier)
+        if tier is None:
+            raise InvalidArgument("Say which tier it is to go to.", field="tier")
+        progress = Progress()
+        work = self._service.move(parse_id(request.object_id, "object_id"), tier, progress)
+        async for message in _reported(work, progress, storage_pb2.MoveResponse):
+            yield message
 
 
-class StorageSettingsServicer(settings_pb2_grpc.StorageSettingsServiceServicer):
-    """S3 settings that are edited while the service runs: not offered yet, they come from the environment."""
-
-    async def GetS3Settings(
-        self, request: settings_pb2.GetS3SettingsRequest, context: _Context
-    ) -> settings_pb2.GetS3SettingsResponse:
-        """Not offered yet."""
-        raise _not_yet()
-
-    async def UpdateS3Settings(
-        self, request: settings_pb2.UpdateS3SettingsRequest, context: _Context
-    ) -> settings_pb2.UpdateS3SettingsResponse:
-        """Not offered yet."""
-        raise _not_yet()
-
-    async def TestS3Settings(
-        self, request: settings_pb2.TestS3SettingsRequest, context: _Context
-    ) -> settings_pb2.TestS3SettingsResponse:
-        """Not offered yet."""
-        raise _not_yet()
-
-
-def add_servicers(server: grpc.aio.Server, service: StorageService) -> None:
-    """Puts the service behind a gRPC server."""
-    storage_pb2_grpc.add_StorageServiceServicer_to_server(StorageServicer(service), server)
+def add_servicers(
+    server: grpc.aio.Server, service: StorageService, settings: S3SettingsService, reports: Reports
+) -> None:
+    """Puts the services behind a gRPC server."""
+    servicer = StorageServicer(service, reports)
+    storage_pb2_grpc.add_StorageServiceServicer_to_server(servicer, server)
     settings_pb2_grpc.add_StorageSettingsServiceServicer_to_server(
-        StorageSettingsServicer(), server
+        StorageSettingsServicer(settings), server
     )
 
 
@@ -251,8 +243,8 @@ class _Chunks:
 
 
 async def _reported(
-    work: Awaitable[StoredObject], progress: Progress
-) -> AsyncIterator[storage_pb2.IngestResponse]:
+    work: Awaitable[StoredObject], progress: Progress, message: Callable[..., _Message]
+) -> AsyncIterator[_Message]:
     """Runs the work beside messages about it; ends it when nobody reads them any more."""
     task = asyncio.ensure_future(work)
     said, silent = (0, 0), 0.0
@@ -263,9 +255,9 @@ async def _reported(
             silent += _PROGRESS_SECONDS
             if not task.done() and (now != said or silent >= _HEARTBEAT_SECONDS):
                 said, silent = now, 0.0
-                yield storage_pb2.IngestResponse(done_bytes=now[0], total_bytes=now[1])
+                yield message(done_bytes=now[0], total_bytes=now[1])
         kept = await task
-        yield storage_pb2.IngestResponse(
+        yield message(
             done_bytes=kept.size_bytes, total_bytes=kept.size_bytes, object=object_message(kept)
         )
     finally:
@@ -273,11 +265,3 @@ async def _reported(
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({task})
-
-
-def _nothing_yet() -> Iterator[Any]:
-    raise _not_yet()
-
-
-def _not_yet() -> Unimplemented:
-    return Unimplemented("This is not offered yet.")

@@ -8,32 +8,58 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from services.kernel.postgres import Pool
-from services.storage.objects import Removal, Run, Tier
+from services.storage.objects import Removal, Run, Tier, work_id
 from services.storage.store.runs import run_parameters, see_run
+from services.storage.store.thumbnails import MAY_HAVE_BYTES, THUMBNAIL_KEY
 
 CLAIM_SECONDS: Final = 60
 
 _TOMBSTONE: Final = """
 UPDATE runs SET tombstoned_at = coalesce(tombstoned_at, now()) WHERE generation_id = %(generation_id)s AND run = %(run)s
 """
-_MOVE_TO_REMOVALS: Final = """
-INSERT INTO removals (tier, key, object_id, generation_id, run, unfinished)
-SELECT tier, key, id, generation_id, run, false FROM gone
-ON CONFLICT (tier, key) DO UPDATE SET seen_gone_at = NULL, next_try_at = now()
+# A thumbnail goes with its object; one that may be on its way is looked for once more, a while later.
+TO_REMOVE: Final = f"""
+, to_remove AS (
+  INSERT INTO removals (tier, key, object_id, generation_id, run, unfinished)
+  SELECT tier, key, id, generation_id, run, false FROM gone
+  UNION ALL
+  SELECT tier, {THUMBNAIL_KEY.format("gone")}, id, generation_id, run, thumbnail_state = 'making' FROM gone
+  WHERE {MAY_HAVE_BYTES.format("gone")}
+  ON CONFLICT (tier, key) DO UPDATE SET unfinished = removals.unfinished OR excluded.unfinished, seen_gone_at = NULL,
+    gone_at = NULL, next_try_at = now()
+)
 """
+"""Behind `gone`, the objects that are to go from where they lie."""
+# Whoever deletes a generation deletes what a sweep has adopted of it, too.
+_CLAIM_ADOPTED: Final = """
+UPDATE objects SET generation_id = %(generation_id)s, run = %(run)s, media_index = works.position - 1
+FROM unnest(%(work_ids)s::uuid[]) WITH ORDINALITY AS works (id, position)
+WHERE objects.id = works.id AND owner_id = %(owner_id)s AND generation_id IS NULL AND adopted_at IS NOT NULL
+"""
+_MOST_MEDIA: Final = 64
 _DELETE_OF_RUN: Final = f"""
 WITH gone AS (
   DELETE FROM objects WHERE generation_id = %(generation_id)s AND run = %(run)s
-  RETURNING tier, key, id, generation_id, run
+  RETURNING tier, key, id, generation_id, run, thumbnail_state
 )
-{_MOVE_TO_REMOVALS}
+{TO_REMOVE}
+SELECT id FROM gone
 """
+# One that is being moved leaves a copy: whoever makes it finds that it has lost the slot.
 _DELETE_BY_IDS: Final = f"""
 WITH gone AS (
   DELETE FROM objects WHERE id = ANY(%(ids)s) AND (%(owner_id)s::uuid IS NULL OR owner_id = %(owner_id)s)
-  RETURNING tier, key, id, generation_id, run
+  RETURNING tier, key, id, generation_id, run, thumbnail_state
+), moves AS (
+  DELETE FROM uploads USING gone WHERE object_id = gone.id
+  RETURNING uploads.tier, uploads.key, object_id, uploads.generation_id, uploads.run
+), copies AS (
+  INSERT INTO removals (tier, key, object_id, generation_id, run, unfinished)
+  SELECT tier, key, object_id, generation_id, run, true FROM moves WHERE key IS NOT NULL
+  ON CONFLICT (tier, key) DO UPDATE SET unfinished = true, seen_gone_at = NULL, gone_at = NULL, next_try_at = now()
 )
-{_MOVE_TO_REMOVALS}
+{TO_REMOVE}
+SELECT id FROM gone
 """
 _CLAIM: Final = """
 UPDATE removals SET claimed_until = now() + make_interval(secs => %(claim)s), tries = tries + 1
@@ -41,6 +67,10 @@ WHERE id IN (
   SELECT id FROM removals
   WHERE {which} AND tier = ANY(%(tiers)s) AND (claimed_until IS NULL OR claimed_until < now())
     AND NOT EXISTS (SELECT 1 FROM objects WHERE objects.tier = removals.tier AND objects.key = removals.key)
+    AND NOT EXISTS (
+      SELECT 1 FROM objects WHERE objects.id = removals.object_id AND objects.tier = removals.tier
+        AND {thumbnail_key} = removals.key AND {may_have_bytes}
+    )
   ORDER BY next_try_at LIMIT 16 FOR UPDATE SKIP LOCKED
 )
 RETURNING id, tier, key, unfinished, tries
@@ -48,17 +78,29 @@ RETURNING id, tier, key, unfinished, tries
 _OF_RUN: Final = "generation_id = %(generation_id)s AND run = %(run)s"
 _OF_IDS: Final = "object_id = ANY(%(ids)s)"
 _STILL_THERE: Final = "seen_gone_at IS NULL"
-_CLAIM_DUE: Final = _CLAIM.format(which="next_try_at <= now()")
-_CLAIM_OF_RUN: Final = _CLAIM.format(which=f"{_OF_RUN} AND {_STILL_THERE}")
-_CLAIM_OF_IDS: Final = _CLAIM.format(which=f"{_OF_IDS} AND {_STILL_THERE}")
-# A write that was broken off may still take effect: where one was, another look is taken a while later.
+
+
+def _claim(which: str) -> str:
+    return _CLAIM.format(
+        which=which,
+        thumbnail_key=THUMBNAIL_KEY.format("objects"),
+        may_have_bytes=MAY_HAVE_BYTES.format("objects"),
+    )
+
+
+_CLAIM_DUE: Final = _claim("next_try_at <= now()")
+_CLAIM_OF_RUN: Final = _claim(f"{_OF_RUN} AND {_STILL_THERE}")
+_CLAIM_OF_IDS: Final = _claim(f"{_OF_IDS} AND {_STILL_THERE}")
+# A write that was broken off may still take effect: where one was, another look is taken a while later. What is gone
+# then stays as a trace that is never due.
 _REMOVED: Final = """
 WITH seen AS (
   UPDATE removals SET seen_gone_at = now(), claimed_until = NULL, tries = 0,
     next_try_at = now() + make_interval(secs => 60)
-  WHERE id = ANY(%(ids)s) AND unfinished AND seen_gone_at IS NULL RETURNING id
+  WHERE id = ANY(%(ids)s) AND unfinished AND seen_gone_at IS NULL
 )
-DELETE FROM removals WHERE id = ANY(%(ids)s) AND (seen_gone_at IS NOT NULL OR NOT unfinished)
+UPDATE removals SET seen_gone_at = now(), gone_at = now(), claimed_until = NULL, tries = 0, next_try_at = 'infinity'
+WHERE id = ANY(%(ids)s) AND (seen_gone_at IS NOT NULL OR NOT unfinished)
 """
 _NOT_REMOVED: Final = """
 UPDATE removals SET claimed_until = NULL,
@@ -71,6 +113,9 @@ SELECT (SELECT count(*) FROM removals WHERE {_OF_RUN} AND {_STILL_THERE})
 """
 _LEFT_OF_IDS: Final = (
     f"SELECT count(*) AS left_over FROM removals WHERE {_OF_IDS} AND {_STILL_THERE}"
+)
+_BEING_REMOVED: Final = (
+    f"SELECT count(*) FROM removals WHERE {_STILL_THERE} AND claimed_until > now()"
 )
 _PENDING: Final = f"SELECT count(*) AS pending FROM removals WHERE {_STILL_THERE}"
 
@@ -88,7 +133,7 @@ class RemovalScope:
 
 
 class RemovalStore:
-    """The rows of what is to be removed. Every method is one transaction."""
+    """The rows of what is to be removed, and the traces of what was. Every method is one transaction."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -101,6 +146,9 @@ class RemovalStore:
         async with self._pool.connection() as connection, connection.transaction():
             await see_run(connection, run, owner_id, tombstoned_is_fine=True)
             await connection.execute(_TOMBSTONE, run_parameters(run))
+            works = [work_id(run, index) for index in range(_MOST_MEDIA)]
+            adopted = {**run_parameters(run), "owner_id": owner_id, "work_ids": works}
+            await connection.execute(_CLAIM_ADOPTED, adopted)
             return (await connection.execute(_DELETE_OF_RUN, run_parameters(run))).rowcount
 
     async def delete(self, object_ids: Collection[UUID], owner_id: UUID | None) -> int:
@@ -137,8 +185,14 @@ class RemovalStore:
             row = await cursor.fetchone()
             return int(row[0]) if row else 0
 
+    async def being_removed(self) -> int:
+        """How many are claimed now, some of them perhaps by a process that died."""
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(_BEING_REMOVED)).fetchone()
+            return int(row[0]) if row else 0
+
     async def pending(self) -> int:
-        """How many removals there are in all."""
+        """How many bytes are to be removed and still there."""
         async with self._pool.connection() as connection:
             row = await (await connection.execute(_PENDING)).fetchone()
             return int(row[0]) if row else 0

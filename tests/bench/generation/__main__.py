@@ -28,6 +28,8 @@ EACH = 2  # one below the limit of active ones
 # The others that run are not ours to answer for: PostgreSQL, S3 and the upstream.
 OURS = ("gateway", "gateway_worker", "quota", "storage")
 PARTS = ("postgres", "s3", "studio", *OURS)
+# They are made behind its end, and by a process of their own for the most part.
+_WITHOUT_THUMBNAILS = {"REELGATE_STORAGE_THUMBNAILS": "false"}
 _PAUSE_SECONDS = 0.05
 _WITHIN_SECONDS = 120.0
 Figures = dict[str, list[float]]
@@ -94,7 +96,9 @@ async def bench(directory: Path) -> AsyncIterator[Bench]:
     """Everything but the doors for HTTP, with a studio that renders nothing."""
     async with AsyncExitStack() as exits:
         empty = exits.enter_context(empty_server(directory))
-        stack = await exits.enter_async_context(Stack(directory / "stack", only=PARTS))
+        stack = await exits.enter_async_context(
+            Stack(directory / "stack", only=PARTS, env=_WITHOUT_THUMBNAILS)
+        )
         await _instant(stack.ready.studio)
         signer = Signer(load(stack.home / "secrets").signing_key_file.read_text())
         channel = await exits.enter_async_context(make_channel(stack.ready.grpc["gateway"]))
@@ -169,7 +173,8 @@ def main(arguments: list[str]) -> None:
         figures = asyncio.run(measure(Path(directory), rounds))
     note = (
         f"{rounds} rounds of {PEOPLE * EACH} generations, {PEOPLE} users with {EACH} at once, asked for by gRPC; "
-        "PostgreSQL, S3, the upstream and the load are on the same machine and not counted in the CPU."
+        "PostgreSQL, S3, the upstream and the load are on the same machine and not counted in the CPU; "
+        "no thumbnails are made."
     )
     publish("generation", f"{table(rows(figures))}\n\n{note}")
 

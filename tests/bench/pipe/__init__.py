@@ -1,1 +1,1 @@
-"""URL → SeaweedFS through the storage service, against curl putting the same file there."""
+"""URL → S3 through the storage service, against others, into SeaweedFS and into an S3 that keeps nothing."""

@@ -16,9 +16,9 @@ from reelgate.gateway.v1 import (
     model_pb2_grpc,
 )
 from reelgate.quota.v1 import quota_pb2, quota_pb2_grpc
-from reelgate.storage.v1 import storage_pb2, storage_pb2_grpc
+from reelgate.storage.v1 import settings_pb2, settings_pb2_grpc, storage_pb2, storage_pb2_grpc
 from services.kernel import context
-from services.kernel.errors import ReelgateError, Unauthenticated, Unimplemented
+from services.kernel.errors import Aborted, ReelgateError, Unauthenticated, Unimplemented
 
 _SERVICES: tuple[tuple[Any, str, Callable[[Any, grpc.aio.Server], None]], ...] = (
     (
@@ -29,6 +29,11 @@ _SERVICES: tuple[tuple[Any, str, Callable[[Any, grpc.aio.Server], None]], ...] =
     (identity_pb2, "IdentityService", identity_pb2_grpc.add_IdentityServiceServicer_to_server),
     (model_pb2, "ModelService", model_pb2_grpc.add_ModelServiceServicer_to_server),
     (storage_pb2, "StorageService", storage_pb2_grpc.add_StorageServiceServicer_to_server),
+    (
+        settings_pb2,
+        "StorageSettingsService",
+        settings_pb2_grpc.add_StorageSettingsServiceServicer_to_server,
+    ),
     (quota_pb2, "QuotaService", quota_pb2_grpc.add_QuotaServiceServicer_to_server),
 )
 
@@ -83,6 +88,8 @@ class Backend:
             servicer = type(name, (), {})()
             for method in module.DESCRIPTOR.services_by_name[name].methods:
                 make = self._stream if method.server_streaming else self._unary
+                if method.client_streaming:
+                    make = self._collected
                 setattr(servicer, method.name, make(method.name))
             add(servicer, server)
 
@@ -109,6 +116,19 @@ class Backend:
 
         async def serve(request: Any, context: Any) -> Any:
             return [message async for message in stream(request, context)][-1]
+
+        return serve
+
+    def _collected(self, name: str) -> Callable[..., Any]:
+        """The request of a method that a client streams is the list of its messages."""
+        unary = self._unary(name)
+
+        async def serve(requests: Any, context: Any) -> Any:
+            sent = [message async for message in requests]
+            if not sent or sent[-1].WhichOneof("part") != "commit":
+                self.cancelled.append(name)
+                raise Aborted("The upload broke off before its commit.", reason="SOURCE_FAILED")
+            return await unary(sent, context)
 
         return serve
 

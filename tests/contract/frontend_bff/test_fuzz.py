@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from reelgate.gateway.v1 import generation_pb2, identity_pb2
+from reelgate.storage.v1 import settings_pb2, storage_pb2
 from services.kernel.errors import NotFound
 from tests.contract.frontend_bff import messages
 from tests.contract.frontend_bff.conftest import Bff, token
@@ -71,6 +72,29 @@ _bodies = st.one_of(
     st.fixed_dictionaries({}, optional=_fields),
     _values,
 )
+_s3_fields = {
+    **dict.fromkeys(("enabled", "force_path_style"), st.one_of(st.booleans(), _values)),
+    **dict.fromkeys(
+        ("endpoint", "public_endpoint", "region", "bucket", "access_key_id", "prefix", "cdn_url"),
+        st.one_of(st.just("https://s3.example"), _values),
+    ),
+    "secret_access_key": st.one_of(st.none(), st.just("s"), _values),
+    "delivery": st.one_of(st.sampled_from(["redirect", "proxy"]), _values),
+    "etag": st.one_of(st.just("e"), _values),
+    "leave_objects_behind": st.one_of(st.booleans(), _values),
+}
+_s3_needed = ("enabled", "endpoint", "region", "bucket", "etag")
+_s3_bodies = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "enabled": st.just(True),
+            **{name: st.just("s3.example") for name in _s3_needed if name != "enabled"},
+        },
+        optional={name: value for name, value in _s3_fields.items() if name not in _s3_needed},
+    ),
+    st.fixed_dictionaries({}, optional=_s3_fields),
+    _values,
+)
 _header_texts = st.text(
     alphabet=st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"),
     max_size=40,
@@ -91,6 +115,15 @@ def known(backend: Backend) -> None:
         "Login": identity_pb2.LoginResponse(user=messages.user(), tokens=messages.tokens()),
         "Refresh": identity_pb2.RefreshResponse(user=messages.user(), tokens=messages.tokens()),
         "ExchangeApiKey": NotFound("None."),
+        "GetS3Settings": settings_pb2.GetS3SettingsResponse(),
+        "UpdateS3Settings": settings_pb2.UpdateS3SettingsResponse(),
+        "ResetS3Settings": settings_pb2.ResetS3SettingsResponse(),
+        "TestS3Settings": [],
+        "ListUploads": storage_pb2.ListUploadsResponse(),
+        "GetCosts": storage_pb2.GetCostsResponse(),
+        "Upload": storage_pb2.UploadResponse(),
+        "ResolveUrls": storage_pb2.ResolveUrlsResponse(),
+        "PresignUpload": storage_pb2.PresignUploadResponse(),
     }
 
 
@@ -112,6 +145,19 @@ async def test_any_json_as_a_body(bff: Bff, body: Any) -> None:
 
 
 @_many
+@given(body=_s3_bodies)
+async def test_any_json_as_s3_settings(bff: Bff, body: Any) -> None:
+    raw = json.dumps(body).encode()
+    for method, path in (
+        ("PUT", "/api/v1/admin/storage/s3"),
+        ("POST", "/api/v1/admin/storage/s3/test"),
+    ):
+        answer = await bff.call(method, path, data=raw)
+        await _is_readable(answer)
+        assert answer.status in (200, 400)
+
+
+@_many
 @given(
     raw=st.one_of(st.binary(max_size=200), _bodies.map(lambda body: json.dumps(body).encode()[1:]))
 )
@@ -121,25 +167,107 @@ async def test_any_bytes_as_a_body(bff: Bff, raw: bytes) -> None:
 
 @_many
 @given(
+    body=st.one_of(
+        st.fixed_dictionaries(
+            {"size_bytes": st.one_of(st.integers(), _values), "content_type": st.just("image/png")}
+        ),
+        _values,
+    )
+)
+async def test_any_json_as_a_wish_to_upload(bff: Bff, body: Any) -> None:
+    answer = await bff.call("POST", "/api/v1/sora/uploads/presign", data=json.dumps(body).encode())
+    await _is_readable(answer)
+    assert answer.status in (200, 400)
+
+
+@_many
+@given(
+    content_type=st.one_of(
+        st.sampled_from(
+            ["image/png", "multipart/form-data; boundary=b", "multipart/form-data; boundary="]
+        ),
+        st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=20).map(
+            lambda text: f"multipart/form-data;{text}".strip()
+        ),
+    ),
+    pieces=st.lists(
+        st.one_of(
+            st.sampled_from(
+                [
+                    b"--b\r\n",
+                    b"--b--\r\n",
+                    b"--b",
+                    b"\r\n",
+                    b'Content-Disposition: form-data; name="f"; filename="f"\r\n',
+                    b"Content-Length: 5\r\n",
+                    b"Content-Transfer-Encoding: base64\r\n",
+                    b"Content-Type: multipart/mixed; boundary=c\r\n",
+                    b"\x89PNG\r\n\x1a\n and more",
+                    b"\xff\xd8\xff",
+                ]
+            ),
+            st.binary(max_size=20),
+        ),
+        max_size=8,
+    ),
+)
+async def test_any_bytes_as_an_upload(bff: Bff, content_type: str, pieces: list[bytes]) -> None:
+    headers = {"Authorization": f"Bearer {token()}", "Content-Type": content_type}
+    body = b"".join(pieces)
+    answer = await bff.call("POST", "/api/v1/sora/uploads", data=body, headers=headers)
+    await _is_readable(answer)
+    assert answer.status in (201, 400)
+
+
+_query_values = st.one_of(st.integers().map(str), st.binary(max_size=8))
+
+
+def _escaped(value: str | bytes) -> str:
+    data = value.encode() if isinstance(value, str) else value
+    return "".join(f"%{byte:02x}" for byte in data)
+
+
+async def _ask(bff: Bff, method: str, path: str, query: dict[str, str | bytes]) -> None:
+    text = "&".join(f"{name}={_escaped(value)}" for name, value in query.items())
+    url = URL(f"{bff.url}{path}?{text}", encoded=True)
+    headers = {"Authorization": f"Bearer {token()}"}
+    async with bff.http.request(method, url, headers=headers) as answer:
+        await answer.read()
+        await _is_readable(answer)
+
+
+@_many
+@given(
     query=st.dictionaries(
         st.sampled_from(
             ["status", "storage_type", "media_type", "q", "page_size", "page_token", "include"]
         ),
-        st.one_of(st.integers().map(str), st.binary(max_size=8)),
+        _query_values,
         max_size=4,
     )
 )
 async def test_any_bytes_as_a_query(bff: Bff, query: dict[str, str | bytes]) -> None:
-    def escaped(value: str | bytes) -> str:
-        data = value.encode() if isinstance(value, str) else value
-        return "".join(f"%{byte:02x}" for byte in data)
+    await _ask(bff, "GET", "/api/v1/sora/generations", query)
 
-    text = "&".join(f"{name}={escaped(value)}" for name, value in query.items())
-    url = URL(f"{bff.url}/api/v1/sora/generations?{text}", encoded=True)
-    headers = {"Authorization": f"Bearer {token()}"}
-    async with bff.http.get(url, headers=headers) as answer:
-        await answer.read()
-        await _is_readable(answer)
+
+@_many
+@given(
+    query=st.dictionaries(
+        st.sampled_from(
+            ["start", "end", "page_size", "page_token", "etag", "leave_objects_behind"]
+        ),
+        st.one_of(
+            _query_values,
+            st.datetimes(timezones=st.timezones()).map(
+                lambda moment: moment.isoformat(timespec="seconds")
+            ),
+        ),
+        max_size=4,
+    )
+)
+async def test_any_bytes_as_a_query_about_storage(bff: Bff, query: dict[str, str | bytes]) -> None:
+    for method, path in (("GET", "uploads"), ("GET", "costs"), ("DELETE", "s3")):
+        await _ask(bff, method, f"/api/v1/admin/storage/{path}", query)
 
 
 @_many

@@ -197,11 +197,13 @@ async def test_a_record_has_every_field_of_the_contract(bff: Bff, backend: Backe
                 width=1280,
                 height=720,
                 duration=Duration(seconds=9, nanos=500_000_000),
+                has_thumbnail=True,
             ),
             generation_pb2.Media(
                 object_id=GENERATION,
                 url="https://cdn.example/2.mp4",
                 thumbnail_url="https://cdn.example/2.jpg",
+                has_thumbnail=True,
             ),
         ],
         size_bytes=2468,
@@ -232,12 +234,12 @@ async def test_a_record_has_every_field_of_the_contract(bff: Bff, backend: Backe
         "stage": "stored",
         "media_url": local,
         "media_urls": [local, "https://cdn.example/2.mp4"],
-        "thumbnail_url": None,
+        "thumbnail_url": f"{local}?thumbnail=1",
         "media": [
             {
                 "object_id": OBJECT,
                 "url": local,
-                "thumbnail_url": None,
+                "thumbnail_url": f"{local}?thumbnail=1",
                 "content_type": "video/mp4",
                 "size_bytes": 1234,
                 "width": 1280,

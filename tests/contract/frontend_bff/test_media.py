@@ -204,3 +204,57 @@ async def test_a_reader_that_hangs_up_ends_the_download(bff: Bff, backend: Backe
         await response.content.readexactly(100)
         response.close()
         await until(lambda: backend.cancelled == ["Download"])
+
+
+_THUMBNAIL = f"{_PATH}?thumbnail=1"
+
+
+def _small(request: storage_pb2.DownloadRequest) -> list[storage_pb2.DownloadResponse]:
+    assert request.thumbnail
+    header = storage_pb2.DownloadHeader(object=messages.stored(_DATA, _SHA256), length=6)
+    return [
+        storage_pb2.DownloadResponse(header=header),
+        storage_pb2.DownloadResponse(chunk=b"a webp"),
+    ]
+
+
+async def test_e13_a_thumbnail_on_the_disk_is_kept_by_its_owners_browser(
+    bff: Bff, backend: Backend
+) -> None:
+    backend.answers |= {
+        "ResolveUrls": storage_pb2.ResolveUrlsResponse(
+            urls=[storage_pb2.ObjectUrl(object_id=OBJECT, has_thumbnail=True)]
+        ),
+        "Download": _small,
+    }
+    answer = await _get(bff, _THUMBNAIL)
+
+    assert (answer.status, await answer.read()) == (200, b"a webp")
+    assert answer.headers["Content-Type"] == "image/webp"
+    assert answer.headers["Content-Length"] == "6"
+    assert answer.headers["Cache-Control"] == "private, max-age=3600"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    again = await _get(bff, _THUMBNAIL, **{"If-None-Match": answer.headers["ETag"]})
+    assert again.status == 304
+
+
+async def test_e13_a_thumbnail_with_a_link_is_a_redirection(bff: Bff, backend: Backend) -> None:
+    link = storage_pb2.ObjectUrl(
+        object_id=OBJECT, url="https://s3/x.mp4", thumbnail_url="https://s3/x", has_thumbnail=True
+    )
+    backend.answers["ResolveUrls"] = storage_pb2.ResolveUrlsResponse(urls=[link])
+    answer = await _get(bff, _THUMBNAIL)
+
+    assert answer.status == 302
+    assert answer.headers["Location"] == "https://s3/x"
+    assert answer.headers["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize(
+    "urls", [[], [storage_pb2.ObjectUrl(object_id=OBJECT, url="https://s3/x")]]
+)
+async def test_e13_without_a_thumbnail_there_is_none(
+    bff: Bff, backend: Backend, urls: list[storage_pb2.ObjectUrl]
+) -> None:
+    backend.answers["ResolveUrls"] = storage_pb2.ResolveUrlsResponse(urls=urls)
+    assert (await _get(bff, _THUMBNAIL)).status == 404

@@ -7,17 +7,14 @@ from uuid import uuid4
 import pytest
 
 from reelgate.common.v1 import media_pb2, run_pb2
-from reelgate.storage.v1 import settings_pb2, settings_pb2_grpc, storage_pb2
+from reelgate.storage.v1 import storage_pb2
 from services.kernel.errors import (
     InvalidArgument,
     NotFound,
     OutOfRange,
     PermissionDenied,
-    ReelgateError,
     Unauthenticated,
-    Unimplemented,
 )
-from services.kernel.grpc_client import make_channel
 from services.kernel.status import rpc_errors
 from tests.integration.storage.harness import Client, Source, new_run, video
 
@@ -213,32 +210,6 @@ async def test_bad_ids_and_too_many_are_refused(client: Client) -> None:
     unknown = storage_pb2.GetObjectRequest(object_id=str(uuid4()))
     with pytest.raises(NotFound):
         await unary(client.stub.GetObject, unknown, client.user())
-
-
-async def test_what_is_not_offered_yet_says_so(client: Client) -> None:
-    admin = client.user(role="admin")
-    stub = client.stub
-    calls: list[Any] = [
-        stub.PresignUpload(storage_pb2.PresignUploadRequest(), metadata=admin),
-        stub.ListUploads(storage_pb2.ListUploadsRequest(), metadata=admin),
-        stub.GetCosts(storage_pb2.GetCostsRequest(), metadata=admin),
-        stub.Move(storage_pb2.MoveRequest(), metadata=admin).read(),
-        stub.Sweep(storage_pb2.SweepRequest(), metadata=admin).read(),
-    ]
-    async with make_channel(f"127.0.0.1:{client.process.port}") as channel:
-        settings: settings_pb2_grpc.StorageSettingsServiceAsyncStub = (
-            settings_pb2_grpc.StorageSettingsServiceStub(channel)
-        )
-        calls += [
-            settings.GetS3Settings(settings_pb2.GetS3SettingsRequest(), metadata=admin),
-            settings.UpdateS3Settings(settings_pb2.UpdateS3SettingsRequest(), metadata=admin),
-            settings.TestS3Settings(settings_pb2.TestS3SettingsRequest(), metadata=admin),
-        ]
-        for call in calls:
-            with pytest.raises(ReelgateError) as caught, rpc_errors():
-                await call
-            assert isinstance(caught.value, Unimplemented)
-            assert caught.value.message == "This is not offered yet."
 
 
 async def test_metrics_tell_what_was_done(client: Client, source: Source) -> None:

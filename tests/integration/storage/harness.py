@@ -74,6 +74,8 @@ class StorageProcess:
         self.local_dir = directory / "local"
         self.log = directory / "storage.log"
         self.s3 = s3
+        self.before: tuple[str, ...] = ()
+        """A command that runs the service."""
         self._process: subprocess.Popen[bytes] | None = None
         environment = {
             "PATH": os.environ["PATH"],
@@ -83,6 +85,8 @@ class StorageProcess:
             "REELGATE_STORAGE_DATABASE_URL": database,
             "REELGATE_STORAGE_LOCAL_DIR": str(self.local_dir),
             "REELGATE_STORAGE_LOCAL_MIN_FREE_BYTES": "0",
+            # The smallest, so that bodies need not be large to have several.
+            "REELGATE_STORAGE_PART_BYTES": str(5 * MIB),
             "REELGATE_STORAGE_DRAIN_SECONDS": "1",
             "REELGATE_STORAGE_TRANSFER_LEASE_SECONDS": "4",
             "REELGATE_JWKS_FILE": str(keys.jwks_file),
@@ -110,13 +114,13 @@ class StorageProcess:
     def start(self) -> Self:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.storage"],
+                [*self.before, sys.executable, "-m", "services.storage"],
                 env=self.environment,
                 cwd=self.log.parent,
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not self._ready():
             assert self._process.poll() is None, self.log.read_text()[-4000:]
             assert time.monotonic() < deadline, self.log.read_text()[-4000:]
@@ -183,9 +187,14 @@ class Client:
     def __init__(self, process: StorageProcess, channel: grpc.aio.Channel, owner: UUID) -> None:
         self.process = process
         self.owner = owner
+        self.channel = channel
         self.stub: storage_pb2_grpc.StorageServiceAsyncStub = storage_pb2_grpc.StorageServiceStub(
             channel
         )
+
+    def of(self, owner: UUID) -> "Client":
+        """One for another owner over the same channel."""
+        return Client(self.process, self.channel, owner)
 
     def gateway(self) -> Any:
         return self.metadata(self.process.keys.token(self.owner, actor="gateway"))

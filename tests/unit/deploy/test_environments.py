@@ -54,6 +54,14 @@ def test_only_the_gateway_holds_the_signing_key(tmp_path: Path) -> None:
     assert holders == {"gateway", "gateway_edge", "gateway_worker"}
 
 
+def test_storage_can_seal_secrets_and_knows_where_its_pages_come_from(tmp_path: Path) -> None:
+    environments = _environments(tmp_path)
+    storage = environments.of("storage")
+    assert storage["REELGATE_STORAGE_ENCRYPTION_KEYS"].startswith("local1:")
+    assert storage["REELGATE_PUBLIC_URL"] == environments.of("frontend_bff")["REELGATE_PUBLIC_URL"]
+    assert "REELGATE_STORAGE_ENCRYPTION_KEYS" not in environments.of("gateway")
+
+
 def test_everybody_agrees_on_the_addresses(tmp_path: Path) -> None:
     environments = _environments(tmp_path)
     bff, gateway, storage = map(environments.of, ("frontend_bff", "gateway", "storage"))

@@ -17,6 +17,16 @@ def test_two_homes_share_no_secret(tmp_path: Path) -> None:
     assert one.postgres != other.postgres
     assert one.demo_password != other.demo_password
     assert one.encryption_keys != other.encryption_keys
+    assert one.storage_encryption_keys != other.storage_encryption_keys
+
+
+def test_what_one_service_sealed_no_other_can_open(tmp_path: Path) -> None:
+    made = secrets.load(tmp_path)
+    assert made.encryption_keys != made.storage_encryption_keys
+
+
+def test_databases_of_two_homes_share_no_password(tmp_path: Path) -> None:
+    one, other = (secrets.load(tmp_path / name) for name in ("one", "other"))
     assert not set(one.database.values()) & set(other.database.values())
 
 

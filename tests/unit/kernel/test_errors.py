@@ -127,6 +127,19 @@ def test_what_grpc_itself_says_becomes_a_sentence_without_its_text(
     assert caught.value.__suppress_context__
 
 
+def test_a_status_that_was_lost_while_we_were_sending_is_worth_another_try() -> None:
+    lost = grpc.aio.AioRpcError(
+        grpc.StatusCode.INTERNAL,
+        grpc.aio.Metadata(),
+        grpc.aio.Metadata(),
+        "Internal error from Core",
+        'Failed "execute_batch": (<grpc._cython.cygrpc.SendMessageOperation object at 0x7f>,)',
+    )
+    with pytest.raises(Unavailable) as caught, rpc_errors():
+        raise lost
+    assert caught.value.retry_after is not None
+
+
 def test_other_errors_pass_through() -> None:
     with pytest.raises(LookupError), rpc_errors():
         raise LookupError

@@ -1,6 +1,8 @@
 """E4, E5: however a body is cut into chunks, the parts are right, and a wrong body's last part is never written."""
 
+import asyncio
 import hashlib
+import math
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.kernel.errors import Aborted, ReelgateError, ResourceExhausted
-from services.storage.budget import Budget
 from services.storage.objects import Progress
-from services.storage.pipe import Pipe
 from services.storage.ports import Body, Part, Received
+from services.storage.transfer import pipe as pipe_module
+from services.storage.transfer.budget import Budget
+from services.storage.transfer.pipe import Pipe
 
 PART = 4096
+LIMIT = 10**7
 
 
 class Chunks:
@@ -51,13 +55,14 @@ class Parts:
         self.parts: dict[int, bytes] = {}
         self.head = b""
         self.whole: bool | None = None
+        self.part_bytes = PART
 
-    async def open(self, head: bytes, *, whole: bool) -> None:
+    async def open(self, head: bytes, *, whole: bool, size_bytes: int) -> None:
         self.head, self.whole = head, whole
 
     async def write(self, part: Part) -> None:
         assert zlib.crc32(part.data) == part.crc32
-        assert part.offset == (part.number - 1) * PART
+        assert part.offset == (part.number - 1) * self.part_bytes
         self.parts[part.number] = bytes(part.data)
 
     @property
@@ -89,10 +94,10 @@ async def test_e4_parts_are_the_body_whatever_the_chunks(
     source, sink, progress = Chunks(chunks), Parts(), Progress()
     if not body:
         with pytest.raises(Aborted):
-            await pipe(threads).pour(source, sink, 10**9, progress)
+            await pipe(threads).pour(source, sink, LIMIT, progress)
         assert sink.parts == {}
         return
-    received = await pipe(threads).pour(source, sink, 10**9, progress)
+    received = await pipe(threads).pour(source, sink, LIMIT, progress)
     assert sink.body == body
     assert received == Received(len(body), hashlib.sha256(body).digest()) == source.verified
     assert sink.whole == (len(body) <= PART)
@@ -126,4 +131,63 @@ async def test_an_error_of_the_sink_comes_out_as_it_is(threads: ThreadPoolExecut
     one = pipe(threads)
     for _ in range(5):  # and no buffer is lost
         with pytest.raises(OSError, match="disk on fire"):
-            await one.pour(Chunks([bytes(10 * PART)]), Broken(), 10**9, Progress())
+            await one.pour(Chunks([bytes(10 * PART)]), Broken(), LIMIT, Progress())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(1, 40_000), st.booleans(), st.integers(1, 3), st.integers(2, 8))
+async def test_e4_as_many_parts_as_s3_takes_hold_any_body(
+    threads: ThreadPoolExecutor, size: int, declared: bool, in_flight: int, most_parts: int
+) -> None:
+    total = 4 * PART
+    body = bytes(range(256)) * (size // 256 + 1)
+    body = body[:size]
+    budget = Budget(total, 1000)
+    # What is not declared may become as long as the limit.
+    limit = 40_000 if declared else min(most_parts * total, size + 5000)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pipe_module, "MOST_PARTS", most_parts)
+        patched.setattr(pipe_module, "_PART_STEP", 64)
+        one = Pipe(budget, threads, parts_in_flight=in_flight)
+        sink = Parts()
+        reckoned = size if declared else limit
+        least = math.ceil(reckoned / most_parts)
+        sink.part_bytes = 1000 if least <= 1000 else min(total, math.ceil(least / 64) * 64)
+        chunks = Chunks([body], size if declared else 0)
+        if reckoned > most_parts * total or size > limit:
+            with pytest.raises(ResourceExhausted):
+                await one.pour(chunks, sink, limit, Progress())
+            assert sink.parts == {}
+        else:
+            async with asyncio.timeout(5):
+                received = await one.pour(chunks, sink, limit, Progress())
+            assert received.sha256 == hashlib.sha256(body).digest()
+            assert sink.body == body
+            assert len(sink.parts) <= most_parts
+            *equal, last = (len(sink.parts[number]) for number in sorted(sink.parts))
+            assert set(equal) <= {sink.part_bytes}
+            assert last <= sink.part_bytes
+    async with asyncio.timeout(1):
+        await budget.take(total)  # all of it is back
+
+
+async def test_e4_bodies_of_all_sizes_share_one_budget_without_waiting_for_ever(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipe_module, "MOST_PARTS", 4)
+    monkeypatch.setattr(pipe_module, "_PART_STEP", 1)
+    budget = Budget(4 * PART, 1000)
+    one = Pipe(budget, threads, parts_in_flight=3)
+
+    async def move(size: int) -> None:
+        sink = Parts()
+        sink.part_bytes = max(1000, -(-size // 4))
+        body = bytes([size % 256]) * size
+        await one.pour(
+            Chunks([body[: size // 2], body[size // 2 :]], size), sink, LIMIT, Progress()
+        )
+        assert sink.body == body
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(move(1 + number * 997 % (16 * PART)) for number in range(80)))
+        await budget.take(4 * PART)

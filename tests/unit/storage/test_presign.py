@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from botocore.credentials import ReadOnlyCredentials
 
-from services.storage import presign
-from services.storage.presign import Presigner, disposition
-from services.storage.target import S3Target
+from services.storage.s3 import presign
+from services.storage.s3.presign import Presigner, disposition
+from services.storage.s3.target import S3Target
 
 KEYS = ReadOnlyCredentials("id", "secret", None)
 

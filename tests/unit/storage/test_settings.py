@@ -38,7 +38,7 @@ def read(monkeypatch: pytest.MonkeyPatch, **environment: str) -> StorageSettings
 
 
 def test_e2_r2_needs_only_its_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = read(monkeypatch, **R2, R2_PUBLIC_URL="https://cdn.example.com/").s3_target()
+    target = read(monkeypatch, **R2, R2_PUBLIC_URL="https://cdn.example.com/").s3_settings().usable
     assert target is not None
     assert target.endpoint == "https://acc.r2.cloudflarestorage.com"
     assert (target.region, target.bucket, target.access_key_id) == ("auto", "b", "i")
@@ -47,7 +47,7 @@ def test_e2_r2_needs_only_its_account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_e2_short_forms_mean_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     short = {"R2_ACCOUNT_ID": "acc", "R2_BUCKET": "b", "R2_ACCESS_KEY": "i", "R2_SECRET_KEY": "s"}
-    target = read(monkeypatch, **short).s3_target()
+    target = read(monkeypatch, **short).s3_settings().usable
     assert target is not None
     assert (target.bucket, target.access_key_id, target.secret_access_key) == ("b", "i", "s")
     assert "secret_access_key='s'" not in repr(target)
@@ -62,7 +62,7 @@ def test_e2_an_alias_with_another_value_stops_the_start(
 
 
 def test_e2_s3_by_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = read(monkeypatch, **S3, S3_PREFIX="x/", CDN_URL="https://cdn").s3_target()
+    target = read(monkeypatch, **S3, S3_PREFIX="x/", CDN_URL="https://cdn").s3_settings().usable
     assert target is not None
     assert (target.endpoint, target.region, target.prefix) == (
         "http://127.0.0.1:9000",
@@ -74,7 +74,7 @@ def test_e2_s3_by_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_e2_aws_needs_no_endpoint_and_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = read(monkeypatch, S3_BUCKET_NAME="b", S3_REGION="eu-west-1").s3_target()
+    target = read(monkeypatch, S3_BUCKET_NAME="b", S3_REGION="eu-west-1").s3_settings().usable
     assert target is not None
     assert target.endpoint == "https://s3.eu-west-1.amazonaws.com"
     assert target.access_key_id == ""
@@ -95,7 +95,7 @@ def test_e2_aws_needs_no_endpoint_and_no_keys(monkeypatch: pytest.MonkeyPatch) -
 def test_e1_what_is_incomplete_or_switched_off_is_not_used(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
 ) -> None:
-    assert read(monkeypatch, **environment).s3_target() is None
+    assert read(monkeypatch, **environment).s3_settings().usable is None
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_e1_what_is_incomplete_or_switched_off_is_not_used(
         ({"REELGATE_STORAGE_LOCAL_DIR": ""}, "REELGATE_STORAGE_LOCAL_DIR"),
         ({"REELGATE_STORAGE_LISTEN": "9000"}, "REELGATE_STORAGE_LISTEN"),
         ({"REELGATE_STORAGE_PART_BYTES": "1024"}, "REELGATE_STORAGE_PART_BYTES"),
-        ({"REELGATE_STORAGE_MAX_OBJECT_BYTES": str(1 << 50)}, "REELGATE_STORAGE_PART_BYTES"),
+        ({"REELGATE_STORAGE_MAX_OBJECT_BYTES": str(1 << 50)}, "REELGATE_STORAGE_BUFFER_BYTES"),
         ({"STORAGE_PROVIDER": "gcs"}, "STORAGE_PROVIDER"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.kernel.errors import Aborted
-from services.storage.source_stream import StreamSource
+from services.storage.sources.stream import StreamSource
 
 CHUNK = bytes(range(256)) * 400  # 100 KiB
 

@@ -5,13 +5,19 @@ import { asApiError, problemFrom } from "./problem";
 import type { paths } from "./schema";
 import { sessionFetch } from "./sessionFetch";
 import type {
+  Costs,
   GenerateRequest,
   Generation,
   GenerationPage,
   Model,
   PublicSettings,
   Quota,
+  S3Change,
+  S3Form,
+  S3Settings,
   StorageStatus,
+  Trial,
+  UploadPage,
   User,
 } from "./types";
 
@@ -97,4 +103,27 @@ export async function retryGeneration(id: string): Promise<void> {
 
 export async function deleteGeneration(id: string): Promise<void> {
   await body(http.DELETE("/api/v1/sora/generations/{id}", { params: { path: { id } } }));
+}
+
+export const s3Settings = (): Promise<S3Settings> => body(http.GET("/api/v1/admin/storage/s3"));
+export const storageCosts = (): Promise<Costs> => body(http.GET("/api/v1/admin/storage/costs"));
+
+export function updateS3Settings(change: S3Change): Promise<S3Settings> {
+  return body(http.PUT("/api/v1/admin/storage/s3", { body: change }));
+}
+
+/** Back to the settings of the environment. */
+export function resetS3Settings(etag: string, leaveObjectsBehind: boolean): Promise<S3Settings> {
+  const query = { etag, leave_objects_behind: leaveObjectsBehind };
+  return body(http.DELETE("/api/v1/admin/storage/s3", { params: { query } }));
+}
+
+/** Tries the values without keeping them; a failed step is a part of the answer. */
+export function testS3Settings(form: S3Form): Promise<Trial> {
+  return body(http.POST("/api/v1/admin/storage/s3/test", { body: form }));
+}
+
+export function listUploads(token: string, size: number): Promise<UploadPage> {
+  const query = { page_size: size, ...(token ? { page_token: token } : {}) };
+  return body(http.GET("/api/v1/admin/storage/uploads", { params: { query } }));
 }

@@ -247,11 +247,71 @@ export interface paths {
         };
         /**
          * Get the bytes of a medium.
-         * @description Either a redirection to a fresh link, or the bytes, with `Range`, `If-Range` and `If-None-Match`.
+         * @description Either a redirection to a fresh link, or the bytes, with `Range`, `If-Range` and `If-None-Match`. A thumbnail comes whole, and without asking again for an hour.
          */
         get: operations["media"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sora/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload a reference image.
+         * @description JPEG, PNG or WebP, whatever the request says it is; at most 10 MiB; as the body itself, or as the first part of a form.
+         */
+        post: operations["upload_image"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sora/uploads/presign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get a link to upload a reference image with, straight into the bucket.
+         * @description It takes exactly this length and type, within an hour. Commit it afterwards.
+         */
+        post: operations["presign_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sora/uploads/{object_id}/commit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say that the bytes were sent with the link.
+         * @description `409 not_uploaded`: they are not there.
+         */
+        post: operations["commit_upload"];
         delete?: never;
         options?: never;
         head?: never;
@@ -301,6 +361,85 @@ export interface paths {
         };
         /** Tell where results can be kept now. */
         get: operations["storage_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/storage/s3": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the S3 settings in force, without the secret. */
+        get: operations["get_s3_settings"];
+        /**
+         * Replace the S3 settings; they are in force everywhere within 5 seconds.
+         * @description `409 stale_etag`: somebody else has changed them since they were read. `409 objects_left_behind`: kept works are not found in the new bucket.
+         */
+        put: operations["update_s3_settings"];
+        post?: never;
+        /**
+         * Forget what was changed; the settings of the environment are in force again.
+         * @description Refused as a change is.
+         */
+        delete: operations["reset_s3_settings"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/storage/s3/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try S3 settings without keeping them.
+         * @description Connects, lists, uploads a picture, fetches it by its link, compares it, asks for CORS and deletes it. What fails is a step of the answer, not a status.
+         */
+        post: operations["test_s3_settings"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/storage/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what was uploaded, newest first. */
+        get: operations["list_uploads"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/storage/costs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get what is stored and moved, and what that costs a month. */
+        get: operations["get_storage_costs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -364,6 +503,24 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Costs
+         * @description What is stored and moved, and what that costs.
+         */
+        Costs: {
+            /** @description Now */
+            stored_bytes: number;
+            /** @description Writes and lists (class A) in that time */
+            write_operations: number;
+            /** @description Reads (class B) in that time */
+            read_operations: number;
+            /** @description Sent out in that time, as far as we saw */
+            egress_bytes: number;
+            /** @description At R2's list prices */
+            r2_monthly_usd: number;
+            /** @description At S3's list prices */
+            s3_monthly_usd: number;
+        };
         /**
          * Counts
          * @description All that match, by media type, whatever `media_type` asked for.
@@ -551,6 +708,35 @@ export interface components {
             message: string;
         };
         /**
+         * PresignRequest
+         * @description A reference image that will be sent straight to the bucket.
+         */
+        PresignRequest: {
+            /** @description Exactly how long it is */
+            size_bytes: number;
+            /** @enum {string} */
+            content_type: "image/jpeg" | "image/png" | "image/webp";
+        };
+        /**
+         * PresignedUpload
+         * @description A link to upload with.
+         */
+        PresignedUpload: {
+            /**
+             * Format: uuid
+             * @description To commit it by, and of the image afterwards
+             */
+            object_id: string;
+            url: string;
+            method: string;
+            /** @description Must be sent as they are */
+            headers: {
+                [key: string]: string;
+            };
+            /** Format: date-time */
+            expires_at: string;
+        };
+        /**
          * Problem
          * @description A refusal (RFC 9457).
          */
@@ -594,6 +780,153 @@ export interface components {
             source: "user" | "group" | "default" | "unlimited";
         };
         /**
+         * S3Capabilities
+         * @description What the server was found to be able to do.
+         */
+        S3Capabilities: {
+            /** @description It may be listed; without it nothing is swept */
+            listing: boolean;
+            /** @description It refuses a part whose checksum is wrong */
+            checksums: boolean;
+            /** Format: date-time */
+            tried_at: string;
+        };
+        /**
+         * S3Change
+         * @description New settings, instead of those that were read.
+         */
+        S3Change: {
+            /** @description Switched on */
+            enabled: boolean;
+            /** @description URL that the service talks to */
+            endpoint: string;
+            /**
+             * @description URL that links carry; empty: the endpoint
+             * @default
+             */
+            public_endpoint: string;
+            /** @description "auto" for R2 */
+            region: string;
+            bucket: string;
+            /**
+             * @description Empty: the credential chain of the service's machine
+             * @default
+             */
+            access_key_id: string;
+            /** @description null or empty: the one that is stored */
+            secret_access_key?: string | null;
+            /**
+             * @description Put before every key, with its own slash
+             * @default
+             */
+            prefix: string;
+            /**
+             * @description The bucket stands in the path of addresses, not in the host name
+             * @default true
+             */
+            force_path_style: boolean;
+            /**
+             * @description Base URL of a CDN in front; empty: none
+             * @default
+             */
+            cdn_url: string;
+            /**
+             * @description Links to the bucket, or bytes through this server
+             * @default redirect
+             * @enum {string}
+             */
+            delivery: "redirect" | "proxy";
+            /** @description Of the settings that were read */
+            etag: string;
+            /**
+             * @description Go on although kept works are not found in the new bucket
+             * @default false
+             */
+            leave_objects_behind: boolean;
+        };
+        /**
+         * S3Form
+         * @description The values of the form.
+         */
+        S3Form: {
+            /** @description Switched on */
+            enabled: boolean;
+            /** @description URL that the service talks to */
+            endpoint: string;
+            /**
+             * @description URL that links carry; empty: the endpoint
+             * @default
+             */
+            public_endpoint: string;
+            /** @description "auto" for R2 */
+            region: string;
+            bucket: string;
+            /**
+             * @description Empty: the credential chain of the service's machine
+             * @default
+             */
+            access_key_id: string;
+            /** @description null or empty: the one that is stored */
+            secret_access_key?: string | null;
+            /**
+             * @description Put before every key, with its own slash
+             * @default
+             */
+            prefix: string;
+            /**
+             * @description The bucket stands in the path of addresses, not in the host name
+             * @default true
+             */
+            force_path_style: boolean;
+            /**
+             * @description Base URL of a CDN in front; empty: none
+             * @default
+             */
+            cdn_url: string;
+            /**
+             * @description Links to the bucket, or bytes through this server
+             * @default redirect
+             * @enum {string}
+             */
+            delivery: "redirect" | "proxy";
+        };
+        /**
+         * S3Settings
+         * @description The S3 settings in force.
+         */
+        S3Settings: {
+            enabled: boolean;
+            /** @description URL that the service talks to */
+            endpoint: string;
+            /** @description URL that links carry; empty: the endpoint */
+            public_endpoint: string;
+            region: string;
+            bucket: string;
+            /** @description Empty: the credential chain of the service's machine */
+            access_key_id: string;
+            /** @description Never shown; see secret_set */
+            secret_access_key: null;
+            /** @description A secret is stored */
+            secret_set: boolean;
+            prefix: string;
+            force_path_style: boolean;
+            /** @description Base URL of a CDN in front; empty: none */
+            cdn_url: string;
+            /** @enum {string} */
+            delivery: "redirect" | "proxy";
+            /** @description To be sent with a change of these settings */
+            etag: string;
+            /**
+             * @description Where they come from
+             * @enum {string}
+             */
+            origin: "environment" | "operator";
+            /** @description null: not tried yet */
+            capabilities: components["schemas"]["S3Capabilities"] | null;
+            /** @description What an administrator should know */
+            warnings: string[];
+        };
+        /**
          * Session
          * @description Proof of who one is. A browser has it in its cookies, too.
          */
@@ -613,6 +946,71 @@ export interface components {
             s3_enabled: boolean;
             s3_healthy: boolean;
             local_enabled: boolean;
+        };
+        /**
+         * Trial
+         * @description What came of trying settings.
+         */
+        Trial: {
+            /** @description No step failed */
+            ok: boolean;
+            steps: components["schemas"]["TrialStep"][];
+        };
+        /**
+         * TrialStep
+         * @description One step of a trial.
+         */
+        TrialStep: {
+            /** @description connect, list, upload, link, cors, … */
+            name: string;
+            /** @description It went well; with a cure it is a warning */
+            ok: boolean;
+            /** @description What was seen */
+            detail: string;
+            /** @description What to do about it */
+            cure: string | null;
+            duration_ms: number;
+        };
+        /**
+         * UploadPage
+         * @description A page of the upload log, newest first.
+         */
+        UploadPage: {
+            items: components["schemas"]["UploadRecord"][];
+            /** @description null on the last page */
+            next_page_token: string | null;
+        };
+        /**
+         * UploadRecord
+         * @description One line of the upload log.
+         */
+        UploadRecord: {
+            /** Format: uuid */
+            id: string;
+            object_id: string | null;
+            /** @description Host the bytes came from; "upload": sent to us */
+            source: string;
+            /** @description null: none took it */
+            tier: ("s3" | "local") | null;
+            size_bytes: number;
+            duration_ms: number;
+            /** @description Why it was not kept; null: it was */
+            failure: string | null;
+            /** Format: date-time */
+            created_at: string;
+        };
+        /**
+         * UploadedImage
+         * @description A reference image that is kept.
+         */
+        UploadedImage: {
+            /** Format: uuid */
+            object_id: string;
+            /** @description A fresh link, or a path of this server */
+            url: string;
+            size_bytes: number;
+            /** @description Found by looking at the bytes */
+            content_type: string;
         };
         /**
          * User
@@ -1705,6 +2103,8 @@ export interface operations {
             query?: {
                 /** @description 1: to be saved under a name instead of shown */
                 download?: "0" | "1";
+                /** @description 1: its thumbnail instead, where it has one */
+                thumbnail?: "0" | "1";
             };
             header?: never;
             path: {
@@ -1818,6 +2218,262 @@ export interface operations {
             };
             /** @description Gateway Timeout */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upload_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /** Format: binary */
+                    file: string;
+                };
+                "image/jpeg": string;
+                "image/png": string;
+                "image/webp": string;
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadedImage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    presign_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PresignRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PresignedUpload"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    commit_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                object_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadedImage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1950,6 +2606,463 @@ export interface operations {
             };
             /** @description Unauthorized */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_s3_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["S3Settings"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    update_s3_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["S3Change"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["S3Settings"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Gateway Timeout */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reset_s3_settings: {
+        parameters: {
+            query: {
+                /** @description Of the settings that were read */
+                etag: string;
+                /** @description Go on although kept works are not found in the other bucket */
+                leave_objects_behind?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["S3Settings"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Gateway Timeout */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_s3_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["S3Form"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trial"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_uploads: {
+        parameters: {
+            query?: {
+                page_size?: number;
+                /** @description From the page before */
+                page_token?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadPage"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_storage_costs: {
+        parameters: {
+            query?: {
+                /** @description From which day on; absent: the first of the month */
+                start?: string;
+                /** @description Until which day; absent: now */
+                end?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Costs"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -7,6 +7,7 @@ import { listGenerations, type ListFilter } from "@/api/client";
 import type { GenerationPage } from "@/api/types";
 
 import { find, isKept, newestFirst, putAll } from "./records";
+import { awaitThumbnail } from "./thumbnails";
 
 interface Page {
   ids: string[];
@@ -30,6 +31,7 @@ async function page(filter: ListFilter, token: string, signal: AbortSignal): Pro
     signal,
   );
   putAll(answer.items);
+  answer.items.forEach((record) => void awaitThumbnail(record));
   return {
     ids: answer.items.map((record) => record.id),
     next: answer.next_page_token || null,

@@ -6,6 +6,7 @@ import { queryClient } from "@/app/queryClient";
 import { flashTitle } from "@/app/titleFlash";
 import { i18n } from "@/i18n";
 import { isActive, isKept } from "@/generations/records";
+import { awaitThumbnail } from "@/generations/thumbnails";
 import { router } from "@/router";
 import { showToast } from "@/components/ui/toasts";
 
@@ -14,8 +15,10 @@ export function afterChange(record: Generation, before: Generation | undefined):
   if (!before) return;
   if (isActive(before) && isActive(record)) sayProgress(record, before);
   if (isActive(before) && !isActive(record)) ended(record);
-  if (!isKept(before) && isKept(record))
+  if (!isKept(before) && isKept(record)) {
+    void awaitThumbnail(record);
     void queryClient.invalidateQueries({ queryKey: ["generations", "library"] });
+  }
 }
 
 export function afterDeletion(): void {

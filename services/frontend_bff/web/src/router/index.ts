@@ -14,6 +14,8 @@ declare module "vue-router" {
     title?: string;
     /** Can be seen without a session. */
     open?: boolean;
+    /** For administrators; for others there is nothing at this address. */
+    admin?: boolean;
   }
 }
 
@@ -64,6 +66,12 @@ export const router = createRouter({
           ],
         },
         {
+          path: "admin/storage",
+          name: "storage",
+          component: () => import("@/pages/storage/StoragePage.vue"),
+          meta: { title: "nav.storage", admin: true },
+        },
+        {
           path: ":pathMatch(.*)*",
           name: "missing",
           component: () => import("@/pages/MissingPage.vue"),
@@ -79,7 +87,8 @@ router.beforeEach(async (to) => {
   if (to.meta.open) return guardOpen(to);
   // Out of reach is not logged out: the shell says so and offers another try.
   const user = await currentUser().catch(() => undefined);
-  return user === null ? loginFor(to) : true;
+  if (user === null) return loginFor(to);
+  return to.meta.admin && user?.role === "user" ? missingFor(to) : true;
 });
 
 router.afterEach((to) => {
@@ -90,6 +99,11 @@ router.afterEach((to) => {
 /** Where to log in, and come back from. */
 export function loginFor(to: RouteLocationNormalized): RouteLocationRaw {
   return { name: "login", query: to.fullPath === "/" ? {} : { next: to.fullPath } };
+}
+
+/** The page for addresses that are none, under the address that was asked for. */
+function missingFor(to: RouteLocationNormalized): RouteLocationRaw {
+  return { name: "missing", params: { pathMatch: to.path.slice(1).split("/") } };
 }
 
 async function guardOpen(to: RouteLocationNormalized): Promise<true | RouteLocationRaw> {

@@ -1,0 +1,1 @@
+"""Bytes without a row and rows without bytes."""

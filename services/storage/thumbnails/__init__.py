@@ -1,0 +1,1 @@
+"""Small pictures beside the objects, made by a process of their own."""

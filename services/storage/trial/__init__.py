@@ -1,0 +1,1 @@
+"""Settings are tried, step by step, and what goes wrong is told with its cure."""
