@@ -10,13 +10,13 @@ import grpc
 
 from reelgate.gateway.v1 import identity_pb2, identity_pb2_grpc
 from services.cli.connection import NotReachable, as_administrator
+from services.cli.people import find_user
 from services.cli.settings import CliSettings
-from services.kernel.errors import AlreadyExists, NotFound, ReelgateError
+from services.kernel.errors import AlreadyExists, ReelgateError
 from services.kernel.settings import load
 from services.kernel.status import rpc_errors
 
 _Act = Callable[[grpc.aio.Channel, str, str], Awaitable[str]]
-_PAGE = 100
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -91,23 +91,8 @@ async def _create(channel: grpc.aio.Channel, email: str, password: str) -> str:
 
 async def _reset_password(channel: grpc.aio.Channel, email: str, password: str) -> str:
     stub = identity_pb2_grpc.IdentityServiceStub(channel)
-    user = await _find(stub, email)
+    user = await find_user(channel, email)
     request = identity_pb2.UpdateUserRequest(user_id=user.id, password=password)
     with rpc_errors():
         await stub.UpdateUser(request)
     return f"{user.email} has a new password; all sessions have ended."
-
-
-async def _find(
-    stub: "identity_pb2_grpc.IdentityServiceAsyncStub", email: str
-) -> identity_pb2.User:
-    request = identity_pb2.ListUsersRequest(query=email.strip().lower(), page_size=_PAGE)
-    while True:
-        with rpc_errors():
-            page = await stub.ListUsers(request)
-        for user in page.users:
-            if user.email == request.query:
-                return user
-        if not page.next_page_token:
-            raise NotFound(f"There is no user with the address {email}.")
-        request.page_token = page.next_page_token

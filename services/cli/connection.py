@@ -1,10 +1,10 @@
-"""A connection to the gateway or to storage, as an administrator."""
+"""A connection to the gateway, to storage or to quota, as an administrator."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 import grpc
@@ -21,6 +21,7 @@ from services.kernel.tokens import Signer
 # Whoever holds the signing key can be anyone; this says that it was nobody of the users.
 _OPERATOR: Final = str(UUID(int=0))
 _TOKEN_SECONDS: Final = 120
+Service = Literal["storage", "quota"]
 
 
 class NotReachable(Exception):
@@ -55,14 +56,16 @@ async def as_administrator(settings: CliSettings) -> AsyncIterator[grpc.aio.Chan
 
 
 @asynccontextmanager
-async def storage_as_administrator(settings: CliSettings) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to storage whose calls carry an administrator's token.
+async def service_as_administrator(
+    settings: CliSettings, service: Service
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a service behind the gateway whose calls carry an administrator's token.
 
     Raises NotReachable, PermissionDenied for a log-in of somebody else, and what the log-in raises.
     """
-    address, place = _storage(settings)
-    context.bearer_token.set(await _storage_token(place))
-    with _named("storage", address):
+    address, place = _behind_gateway(settings, service)
+    context.bearer_token.set(await _token_for(service, place))
+    with _named(service, address):
         async with make_channel(address) as channel:
             yield channel
 
@@ -78,9 +81,9 @@ def _named(service: str, address: str) -> Iterator[None]:
         raise NotReachable(f"{service} at {address}: {error}") from None
 
 
-async def _storage_token(place: _Place) -> str:
+async def _token_for(service: Service, place: _Place) -> str:
     if place.signing_key:
-        return _signed(place.signing_key, "storage")
+        return _signed(place.signing_key, service)
     with _named("the gateway", place.address):
         async with make_channel(place.address) as channel:
             signed_in = await _log_in(place, channel)
@@ -117,25 +120,27 @@ def _gateway(settings: CliSettings) -> _Place:
     return _of_stack(settings, _ready(settings))
 
 
-def _storage(settings: CliSettings) -> tuple[str, _Place]:
+def _behind_gateway(settings: CliSettings, service: Service) -> tuple[str, _Place]:
     """Its address, and where to get a token for it."""
-    if settings.storage_address is not None:
-        # A stack that happens to run here need not be the one that storage belongs to.
+    addresses = {"storage": settings.storage_address, "quota": settings.quota_address}
+    variable = f"REELGATE_{service.upper()}_ADDRESS"
+    if (address := addresses[service]) is not None:
+        # A stack that happens to run here need not be the one that the service belongs to.
         gateway = settings.gateway_address or ""
         if not gateway and settings.signing_key_file is None:
             raise NotReachable(
-                "Say who you are at REELGATE_STORAGE_ADDRESS: set REELGATE_GATEWAY_ADDRESS with REELGATE_EMAIL and "
+                f"Say who you are at {variable}: set REELGATE_GATEWAY_ADDRESS with REELGATE_EMAIL and "
                 "REELGATE_PASSWORD of an administrator, or REELGATE_GATEWAY_SIGNING_KEY_FILE to the file with the "
                 "gateway's signing key."
             )
-        return settings.storage_address, _told(settings, gateway)
+        return address, _told(settings, gateway)
     if settings.gateway_address is not None:
         raise NotReachable(
-            "Set REELGATE_STORAGE_ADDRESS to the host:port of the storage service that belongs to "
+            f"Set {variable} to the host:port of the {service} service that belongs to "
             "REELGATE_GATEWAY_ADDRESS."
         )
     ready = _ready(settings)
-    return ready.grpc["storage"], _of_stack(settings, ready)
+    return ready.grpc[service], _of_stack(settings, ready)
 
 
 def _told(settings: CliSettings, gateway: str) -> _Place:
@@ -176,7 +181,8 @@ def _ready(settings: CliSettings) -> Ready:
     except FileNotFoundError:
         raise NotReachable(
             f"No stack is running in {settings.home}. Start it with `reelgate up`, set REELGATE_HOME to its "
-            "directory, or set REELGATE_GATEWAY_ADDRESS (and for storage REELGATE_STORAGE_ADDRESS) to host:port."
+            "directory, or set REELGATE_GATEWAY_ADDRESS (and REELGATE_STORAGE_ADDRESS or REELGATE_QUOTA_ADDRESS) to "
+            "host:port."
         ) from None
     except (OSError, TypeError, KeyError, json.JSONDecodeError) as error:
         raise NotReachable(f"{settings.home}/ready.json can not be read: {error}") from None

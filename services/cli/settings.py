@@ -13,6 +13,7 @@ class CliSettings(Settings):
     home: Path = Field(Path(".reelgate"), validation_alias="REELGATE_HOME")
     gateway_address: HostPort | None = Field(None, validation_alias="REELGATE_GATEWAY_ADDRESS")
     storage_address: HostPort | None = Field(None, validation_alias="REELGATE_STORAGE_ADDRESS")
+    quota_address: HostPort | None = Field(None, validation_alias="REELGATE_QUOTA_ADDRESS")
     email: str = Field("", validation_alias="REELGATE_EMAIL")
     password: SecretStr = Field(SecretStr(""), validation_alias="REELGATE_PASSWORD")
     signing_key_file: Path | None = Field(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reelgate.storage.v1 import settings_pb2_grpc, storage_pb2_grpc
-from services.cli.connection import NotReachable, storage_as_administrator
+from services.cli.connection import NotReachable, service_as_administrator
 from services.cli.screen import Screen
 from services.cli.settings import CliSettings
 from services.kernel.errors import ReelgateError
@@ -69,7 +69,7 @@ def _run(
 
 
 async def _connected(settings: CliSettings, act: Act, arguments: argparse.Namespace) -> int:
-    async with storage_as_administrator(settings) as channel:
+    async with service_as_administrator(settings, "storage") as channel:
         session = Session(
             settings_pb2_grpc.StorageSettingsServiceStub(channel),
             storage_pb2_grpc.StorageServiceStub(channel),
