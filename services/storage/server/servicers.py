@@ -27,6 +27,7 @@ from services.storage.server.messages import (
 from services.storage.server.reports import ReportsServicer
 from services.storage.server.settings_servicer import StorageSettingsServicer
 from services.storage.service import StorageService
+from services.storage.sources.base64_text import decoded
 
 SERVICES: Final = (
     "reelgate.storage.v1.StorageService",
@@ -84,7 +85,9 @@ class StorageServicer(ReportsServicer, storage_pb2_grpc.StorageServiceServicer):
             raise InvalidArgument("The size can not be negative.", field="header.size_bytes")
         slot = slot_of(header)
         chunks = _Chunks(requests)
-        source = self._service.stream_source(chunks.read(), header.size_bytes)
+        is_base64 = header.chunk_encoding == storage_pb2.CHUNK_ENCODING_BASE64
+        sent = decoded(chunks.read()) if is_base64 else chunks.read()
+        source = self._service.stream_source(sent, header.size_bytes)
         chunks.source = source
         try:
             kept = await self._service.upload(slot, source)

@@ -248,19 +248,26 @@ class Client:
         metadata: Any = None,
         chunk_bytes: int = 256 * 1024,
         between: Callable[[int], Awaitable[None]] | None = None,
+        base64_text: bytes | None = None,
     ) -> storage_pb2.StoredObject:
+        """`base64_text`: sent instead of the body, which it should spell."""
+        sent = body if base64_text is None else base64_text
+
         async def messages() -> AsyncIterator[storage_pb2.UploadRequest]:
             header = storage_pb2.UploadHeader(
+                chunk_encoding=storage_pb2.CHUNK_ENCODING_UNSPECIFIED
+                if base64_text is None
+                else storage_pb2.CHUNK_ENCODING_BASE64,
                 run=run,
                 owner_id=str(self.owner),
                 media_type=media,
                 generation_create_time=Timestamp(seconds=_CREATED),
             )
             yield storage_pb2.UploadRequest(header=header)
-            for start in range(0, len(body), chunk_bytes):
+            for start in range(0, len(sent), chunk_bytes):
                 if between is not None:
                     await between(start)
-                yield storage_pb2.UploadRequest(chunk=body[start : start + chunk_bytes])
+                yield storage_pb2.UploadRequest(chunk=sent[start : start + chunk_bytes])
             if committed:
                 digest = hashlib.sha256(body).digest()
                 done = commit or storage_pb2.UploadCommit(size_bytes=len(body), sha256=digest)

@@ -1,6 +1,7 @@
 """E4: bytes that a caller sends are kept only when he says, rightly, that they are complete."""
 
 import asyncio
+import base64
 import hashlib
 from collections.abc import AsyncIterator
 
@@ -25,6 +26,35 @@ async def test_e4_a_stream_arrives_byte_for_byte(client: Client, size: int) -> N
     kept = await client.upload(body, run=new_run())
     assert kept.sha256 == hashlib.sha256(body).digest()
     assert (await client.read(kept.id))[1] == body
+
+
+@pytest.mark.parametrize(
+    ("size", "chunk_bytes"), [(24, 1), (25, 7), (26, 1000), (11 * MIB + 1, 256 * 1024 - 1)]
+)
+async def test_e4_base64_is_decoded_as_it_streams(
+    client: Client, size: int, chunk_bytes: int
+) -> None:
+    body = video(size)
+    for spelled in (base64.b64encode(body), base64.encodebytes(body)):
+        kept = await client.upload(
+            body, run=new_run(), base64_text=spelled, chunk_bytes=chunk_bytes
+        )
+        assert kept.size_bytes == size
+        assert kept.sha256 == hashlib.sha256(body).digest()
+
+
+@pytest.mark.parametrize("spoiled", [b"*", b"=", b"A", b" AAA", b"AA==AAAA", "é".encode()])
+async def test_e4_what_is_no_base64_stores_nothing(
+    client: Client, bucket: Bucket, spoiled: bytes
+) -> None:
+    body = video(6 * MIB)
+    text = base64.b64encode(body)
+    before = bucket.stored()
+    with pytest.raises(InvalidArgument) as refused:
+        await client.upload(body, run=new_run(), base64_text=text + spoiled)
+    assert refused.value.reason == "NOT_BASE64"
+    assert bucket.stored() == before
+    assert bucket.uploads() == []
 
 
 @pytest.mark.parametrize(
