@@ -139,7 +139,7 @@ class _Slices(aiohttp.Payload):
         self._limit = limit
         self._idle_seconds = idle_seconds
 
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's
         raise TypeError("the bytes of a part are no text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:

@@ -50,10 +50,10 @@ def _outcome(parent: Parent, job: Job) -> Thumbnail | Refusal:
 def _drawn(file: AskedFile, content_type: str) -> Thumbnail | Refusal:
     # The libraries are loaded by the first file that needs them.
     if content_type.startswith("video/"):
-        from services.storage.thumbnailer.films import draw_film  # noqa: PLC0415
+        from services.storage.thumbnailer.films import draw_film  # noqa: PLC0415 - see above
 
         return draw_film(file, content_type)
-    from services.storage.thumbnailer.pictures import draw_picture  # noqa: PLC0415
+    from services.storage.thumbnailer.pictures import draw_picture  # noqa: PLC0415 - see above
 
     return draw_picture(file, content_type)
 

@@ -35,7 +35,7 @@ Reader = Callable[[int, int], Awaitable[bytes]]
 """Gives the bytes at an offset, of a length. Raises TierFailed."""
 
 # The folder that holds `services`, so that the child finds it however its parent was started.
-_ROOT: Final = Path(__file__).resolve().parents[2]
+_ROOT: Final = Path(__file__).resolve().parents[3]
 _START_SECONDS: Final = 30.0
 _LARGEST_SIDE: Final = 1 << 24
 _ANSWERS: Final = (Read, Thumbnail, Refusal)

@@ -31,6 +31,12 @@ async def process() -> AsyncIterator[ThumbnailProcess]:
     await process.end()
 
 
+def test_the_child_is_started_where_its_code_lies() -> None:
+    """It has no PYTHONPATH: in a tree that is not installed it finds itself by its working directory."""
+    code = thumbnail_process._ROOT / "services" / "storage" / "thumbnailer" / "__main__.py"
+    assert code.is_file()
+
+
 async def draw(process: ThumbnailProcess, data: bytes) -> Thumbnail | Refusal:
     kind = sniff(data[:512])
     assert kind is not None
