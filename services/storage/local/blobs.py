@@ -246,12 +246,11 @@ class _LocalWriter:
 async def _to_the_end(work: Callable[..., _T], *arguments: Any) -> _T:
     """Runs in a thread and waits for it also when cancelled: until it ends the file must stay open."""
     running = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # seen
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         await asyncio.wait({running})
-        if not running.cancelled():
-            running.exception()  # seen
         raise
 
 

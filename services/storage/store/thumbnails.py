@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Any, Final
 from uuid import UUID
 
@@ -37,6 +38,10 @@ UPDATE objects SET thumbnail_state = 'making', thumbnail_tries = thumbnail_tries
 FROM next WHERE objects.id = next.id
 RETURNING objects.id, generation_id, run, objects.tier, objects.key, content_type, size_bytes, thumbnail_tries AS tries,
   thumbnail_due_at AS until, (SELECT count(*) FROM old) > (SELECT count(*) FROM forgotten) AS being_removed
+"""
+_DUE: Final = """
+SELECT extract(epoch FROM min(thumbnail_due_at) - now()) FROM objects
+WHERE thumbnail_state IN ('pending', 'making') AND tier = ANY(%(tiers)s)
 """
 # The time at which a claim ends is its name: nobody else has the same.
 _MINE: Final = """
@@ -114,6 +119,12 @@ class ThumbnailStore:
             cursor = connection.cursor(row_factory=class_row(Claim))
             await cursor.execute(_CLAIM, {"tiers": list(tiers), "claim": CLAIM_SECONDS})
             return await cursor.fetchone()
+
+    async def due_in_seconds(self, tiers: Collection[Tier]) -> float:
+        """How long until the next object in these tiers can be claimed; infinite when none is to come."""
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(_DUE, {"tiers": list(tiers)})).fetchone()
+            return inf if row is None or row[0] is None else float(row[0])
 
     async def is_mine(self, claim: Claim) -> bool:
         """False when the object went or moved meanwhile, or the claim ran out."""

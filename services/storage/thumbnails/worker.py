@@ -26,10 +26,12 @@ from services.storage.tiers import Tiers
 log = structlog.get_logger()
 
 _LIBRARIES: Final = ("av", "PIL")
-# Without work for so long the child ends, which costs memory.
+# Without work for so long the child ends, which costs memory; objects of other processes are found by then.
 _POLL_SECONDS: Final = 60.0
+# A row that somebody else has locked this moment is looked at again so soon.
+_LEAST_WAIT_SECONDS: Final = 0.5
 _READ_SECONDS: Final = 30.0
-_AGAIN_SECONDS: Final = 60.0
+_AGAIN_SECONDS: Final = 10.0
 _SOON_SECONDS: Final = 2.0
 _SETTLED_SECONDS: Final = 5.0
 _TRIES: Final = 2
@@ -72,30 +74,39 @@ class Thumbnails:
             log.warning("thumbnails_off", missing=missing, cure="install reelgate[thumbnails]")
             return
         try:
-            while await self._round():
+            while True:
+                wait_seconds = await self._round()
+                if not self._able:
+                    return
                 try:
-                    async with asyncio.timeout(_POLL_SECONDS):
+                    async with asyncio.timeout(wait_seconds):
                         await self._wake.wait()
                 except TimeoutError:
-                    await self._process.end()
+                    if wait_seconds == _POLL_SECONDS:
+                        await self._process.end()
         finally:
             await self._process.end()
 
-    async def _round(self) -> bool:
-        """Makes all there is to make; False when none can be made here."""
+    async def _round(self) -> float:
+        """Makes all there is to make; gives the seconds until there may be more."""
         self._wake.clear()
         try:
             while await self._next():
                 pass
+            due = await self._store.due_in_seconds(self._able_tiers())
+            return min(max(due, _LEAST_WAIT_SECONDS), _POLL_SECONDS)
         except NoThumbnailerError as error:
             log.warning("thumbnailer_not_started", error=str(error))
         except Exception:
             log.warning("thumbnails_failed", exc_info=True)
-        return self._able
+        return _POLL_SECONDS
+
+    def _able_tiers(self) -> list[Tier]:
+        return [tier for tier in Tier if self._tiers.is_healthy(tier)]
 
     async def _next(self) -> bool:
         """Makes one; False when there is none to make."""
-        claim = await self._store.claim([tier for tier in Tier if self._tiers.is_healthy(tier)])
+        claim = await self._store.claim(self._able_tiers())
         if claim is None:
             return False
         begin = time.perf_counter()

@@ -45,8 +45,12 @@ class Landing:
         place = Place(
             key, self._content_type, self._taken.attempt, whole, self._taken.again, size_bytes
         )
-        self._writer = await self._blobs.create(place)
+        # A beginning that was cut off could take effect after all was looked through for what is left.
+        await _undisturbed(self._create(place))
         self._written = whole
+
+    async def _create(self, place: Place) -> None:
+        self._writer = await self._blobs.create(place)
 
     def _judge(self, head: bytes) -> tuple[str, str]:
         """The key without the tier's prefix, and the content type, of a body that begins so. Raises Aborted."""
@@ -148,14 +152,14 @@ class Landing:
 
 
 async def _undisturbed(final: Coroutine[Any, Any, None]) -> None:
-    """Waits for a request that makes bytes visible, also when cancelled: it must not take effect later."""
+    """Waits for a request that leaves something, also when cancelled: it must not take effect later."""
     task = asyncio.ensure_future(final)
+    # Whoever is cancelled twice waits no longer, and what comes of it is no longer anybody's.
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task}, timeout=_FINAL_SECONDS)
-        if task.done() and not task.cancelled():
-            task.exception()  # seen
         raise
 
 

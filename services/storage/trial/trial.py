@@ -6,6 +6,7 @@ import time
 import zlib
 from base64 import b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 from uuid import uuid4
@@ -64,6 +65,7 @@ class Trial:
         self._checksums = Checksums.VERIFIED
         self._doing: Action = "connect"
         self._objects: set[str] = set()
+        self._kept = ""  # the key of the picture that stays, as its listener is told
         self._uploads: dict[str, set[str]] = {}  # their ids by key
         self._told: asyncio.Queue[Step | None] = asyncio.Queue()
         self._stopped = False
@@ -76,10 +78,18 @@ class Trial:
             while (step := await self._told.get()) is not None:
                 yield step
             await trial
-        finally:
+        except BaseException:
             self._stopped = True
-            if not trial.done():
-                await asyncio.wait({trial}, timeout=_STOP_SECONDS)
+            await asyncio.wait({asyncio.ensure_future(self._stop(trial))}, timeout=_STOP_SECONDS)
+            raise
+
+    async def _stop(self, trial: "asyncio.Future[None]") -> None:
+        await asyncio.wait({trial})
+        if self._kept:
+            # It was over just then, and nobody heard of the picture.
+            self._objects.add(self._kept)
+            with suppress(Wrong):
+                await self._clean_up()
 
     async def _run(self, scope: Scope) -> None:
         try:
@@ -87,8 +97,9 @@ class Trial:
         except _Ended:
             pass
         finally:
-            if self._keep_picture and not self._stopped:
-                self._objects.discard(self._picture_key)
+            if self._keep_picture and not self._stopped and self._picture_key in self._objects:
+                self._kept = self._picture_key
+                self._objects.discard(self._kept)
             if self._objects or self._uploads:
                 await self._step("clean_up", self._clean_up)
             self._told.put_nowait(None)

@@ -228,7 +228,7 @@ async def test_e13_a_stop_does_not_wait_for_the_child(make_storage: MakeStorage)
     assert tries == (0,), "it was not the file's fault"
 
 
-async def test_e13_one_whose_making_was_an_accident_is_tried_again(
+async def test_e13_one_whose_making_was_an_accident_is_tried_again_by_itself(
     make_storage: MakeStorage,
 ) -> None:
     process = make_storage(None)
@@ -243,8 +243,6 @@ async def test_e13_one_whose_making_was_an_accident_is_tried_again(
         victim.kill()
         await eventually(lambda: made(process, "DIED") == 1)
         assert state(process, unlucky.id) == "making"
-        process.rows("UPDATE objects SET thumbnail_due_at = now() RETURNING 1")
-        await client.upload(video(10), run=new_run())
         await pictured(process, unlucky.id)
 
 
