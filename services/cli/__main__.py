@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
-from services.cli import admin, credit, storage, up
+from services.cli import admin, credit, quota, storage, up
 
 
 class Command(Protocol):
@@ -16,7 +16,7 @@ class Command(Protocol):
         """Add the sub-command's parser, with ``set_defaults(run=...)``: parsed arguments to exit code."""
 
 
-_COMMANDS: Sequence[Command] = (up, admin, credit, storage)
+_COMMANDS: Sequence[Command] = (up, admin, quota, credit, storage)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""`reelgate credits`: what a user has to spend, and giving him more (G8)."""
+"""`reelgate credits`: what a user has to spend, giving him more, and what generations cost (G8)."""
 
 import argparse
 import asyncio
@@ -9,14 +9,17 @@ from uuid import uuid4
 import grpc
 
 from reelgate.quota.v1 import credit_pb2, credit_pb2_grpc
+from services.cli import figures, prices
 from services.cli.connection import NotReachable, as_administrator, service_as_administrator
 from services.cli.people import find_user
+from services.cli.screen import Screen
 from services.cli.settings import CliSettings
 from services.kernel.errors import ReelgateError
 from services.kernel.settings import load
 from services.kernel.status import rpc_errors
 
 _Act = Callable[[grpc.aio.Channel, str, argparse.Namespace], Awaitable[credit_pb2.Credits]]
+_ActOnPrices = Callable[[grpc.aio.Channel, Screen, argparse.Namespace], Awaitable[None]]
 
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -30,7 +33,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     grant = acts.add_parser(
         "grant", help="give a user credits, or take them back with a negative amount"
     )
-    grant.add_argument("--amount", required=True, type=int, help="credits; negative takes back")
+    grant.add_argument(
+        "--amount", required=True, type=figures.parse_count, help="credits; negative takes back"
+    )
     grant.add_argument("--reason", required=True, help="for the ledger")
     grant.add_argument(
         "--request-id",
@@ -41,6 +46,12 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     grant.set_defaults(run=lambda arguments: _run(arguments, _grant))
     for parser in (show, grant):
         parser.add_argument("--email", required=True, help="the e-mail address of the user")
+
+    listed = acts.add_parser("prices", help="show the prices that are set")
+    listed.set_defaults(run=lambda arguments: _run_prices(arguments, prices.show))
+    price = acts.add_parser("set-price", help="set what a model costs, in force within 5 s")
+    prices.add_arguments(price)
+    price.set_defaults(run=lambda arguments: _run_prices(arguments, prices.set_one))
 
 
 def _run(arguments: argparse.Namespace, act: _Act) -> int:
@@ -53,6 +64,19 @@ def _run(arguments: argparse.Namespace, act: _Act) -> int:
         f"{arguments.email} has {after.balance} credits ({after.held} held by what is being made, "
         f"{after.total_earned} earned and {after.total_spent} spent in all)."
     )
+    return 0
+
+
+def _run_prices(arguments: argparse.Namespace, act: _ActOnPrices) -> int:
+    async def run(settings: CliSettings) -> None:
+        async with service_as_administrator(settings, "quota") as quota:
+            await act(quota, Screen(sys.stdout, colours=not settings.no_color), arguments)
+
+    try:
+        asyncio.run(run(load(CliSettings)))
+    except (NotReachable, ReelgateError) as error:
+        print(f"reelgate: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

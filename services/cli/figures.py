@@ -1,10 +1,14 @@
-"""Sizes, times and money as a person reads them."""
+"""Sizes, times and money as a person reads and writes them."""
 
-from datetime import datetime
+import argparse
+import re
+from datetime import UTC, datetime
 from typing import Final
 
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
 _STEP: Final = 1000
+LARGEST: Final = 2**53
+"""As far as quota counts, in bytes and credits."""
 
 
 def size(size_bytes: float) -> str:
@@ -33,3 +37,34 @@ def dollars(value: float) -> str:
 def moment(value: datetime) -> str:
     """A moment in UTC, to the second."""
     return value.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def parse_size(text: str) -> int:
+    """Bytes, as `size` writes them or a person does: 5GB, 1.5 TiB, 1048576. Raises ValueError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([KMGTP])(I?)B?|B)?", text.strip().upper())
+    if found is None:
+        raise ValueError(f"{text!r} is no size")
+    number, unit, binary = found.groups()
+    factor: int = (1024 if binary else _STEP) ** (" KMGTP".index(unit) if unit else 0)
+    size_bytes = round(float(number) * factor)
+    if size_bytes > LARGEST:
+        raise ValueError(f"{text!r} is too large")
+    return size_bytes
+
+
+def parse_count(text: str) -> int:
+    """A whole number that a message can carry. Raises ValueError."""
+    value = int(text)
+    if abs(value) > LARGEST:
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+def parse_moment(text: str) -> datetime:
+    """A date, or a date and a time, in UTC unless it says otherwise. Raises argparse's error."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        message = "must be a time, for example 2026-01-31 or 2026-01-31T12:00:00Z"
+        raise argparse.ArgumentTypeError(message) from None
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)

@@ -20,20 +20,34 @@ from services.gateway.delivery import UpstreamReader
 from services.gateway.edge import app as edge_app
 from services.gateway.identity import Identity
 from services.gateway.offer import Offer
+from services.gateway.prices import Prices
 from services.gateway.providers import DIALECTS
 from services.gateway.providers.port import Provider
+from services.gateway.reconciliation import Reconciliation
 from services.gateway.seed import seed, seed_credits
-from services.gateway.servers import api_keys, generations, identity, later, models
+from services.gateway.servers import (
+    api_keys,
+    generations,
+    identity,
+    later,
+    models,
+    reconciliation,
+)
 from services.gateway.service import Generations
 from services.gateway.settings import ApiSettings, EdgeSettings, GatewaySettings, WorkerSettings
 from services.gateway.store.accounts import AccountStore
+from services.gateway.store.drifts import DriftStore
 from services.gateway.store.generations import GenerationStore
 from services.gateway.store.leases import LeaseStore
+from services.gateway.store.memberships import MembershipStore
 from services.gateway.store.people import PeopleStore
+from services.gateway.store.timers import TimerStore
 from services.gateway.watch import WatchHub
 from services.gateway.worker.conduct import Conductor
 from services.gateway.worker.housekeeping import tidy_up_for_ever
 from services.gateway.worker.loop import Worker
+from services.gateway.worker.memberships import Memberships
+from services.gateway.worker.reconciling import DailyRound
 from services.gateway.worker.workplace import Patience, Workplace
 from services.kernel.egress import Egress, Policy, parse_origins
 from services.kernel.grpc_client import make_channel
@@ -102,7 +116,8 @@ async def _api(settings: ApiSettings, runtime: Runtime) -> None:
         hub = WatchHub(store)
         work.start(hub.listen(settings.listen_url))
         offer = Offer(rooms.catalogue, rooms.accounts)
-        service = Generations(store, offer, rooms.catalogue, rooms.storage, rooms.quota)
+        prices = Prices(rooms.quota)
+        service = Generations(store, offer, rooms.catalogue, rooms.storage, rooms.quota, prices)
         reader = UpstreamReader(store, rooms.accounts, rooms.providers, rooms.egress)
         servicer = generations.GenerationServicer(service, hub, reader)
         who = Identity(people, rooms.signer, registration_enabled=settings.registration_enabled)
@@ -114,8 +129,10 @@ async def _api(settings: ApiSettings, runtime: Runtime) -> None:
             server,
             rooms.catalogue,
             rooms.accounts,
+            prices,
             registration_enabled=settings.registration_enabled,
         )
+        names += reconciliation.add_to(server, _reconciliation(rooms))
         names += later.add_to(server)
         async with serving(
             server,
@@ -154,12 +171,26 @@ async def _worker(settings: WorkerSettings, runtime: Runtime) -> None:
         )
         work.start(worker.listen(settings.listen_url))
         work.start(tidy_up_for_ever(GenerationStore(rooms.pool), PeopleStore(rooms.pool)))
+        memberships = Memberships(MembershipStore(rooms.pool), rooms.quota)
+        work.start(memberships.tell_for_ever(settings.listen_url))
+        daily = DailyRound(
+            _reconciliation(rooms),
+            DriftStore(rooms.pool),
+            TimerStore(rooms.pool),
+            interval_seconds=settings.reconcile_seconds,
+        )
+        work.start(daily.go_round_for_ever())
         working = asyncio.create_task(worker.run(runtime.stopping))
         waiting = asyncio.create_task(runtime.ready_until_stopped())
         await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
         await working
         await waiting
         await conductor.late_answers()
+
+
+def _reconciliation(rooms: Rooms) -> Reconciliation:
+    people, drifts = PeopleStore(rooms.pool), DriftStore(rooms.pool)
+    return Reconciliation(people, rooms.storage, rooms.quota, drifts)
 
 
 def _run(

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from reelgate.common.v1 import media_pb2, run_pb2
 from reelgate.quota.v1 import credit_pb2, credit_pb2_grpc, quota_pb2, quota_pb2_grpc
 from reelgate.storage.v1 import storage_pb2, storage_pb2_grpc
 from services.gateway.generations import Generation, Tier
+from services.gateway.prices import Price
 from services.gateway.providers.port import Source
 from services.kernel.errors import Unavailable
 from services.kernel.status import rpc_errors
@@ -25,6 +27,11 @@ QUOTA_CONTRACTS: Final = (quota_pb2.DESCRIPTOR, credit_pb2.DESCRIPTOR)
 _TOKEN_SECONDS: Final = 300
 _TOKEN_REUSE_SECONDS: Final = 120
 _TOKEN_CACHE: Final = 10_000
+# For what concerns no user in particular.
+_NOBODY: Final = UUID(int=0)
+_OBJECTS_PAGE: Final = 1000
+_RUNS_IN_A_MESSAGE: Final = 5000
+_RECONCILE_SECONDS: Final = 120.0
 _MEDIA_TYPES: Final = {"video": media_pb2.MEDIA_TYPE_VIDEO, "image": media_pb2.MEDIA_TYPE_IMAGE}
 _TIERS: Final[Mapping[int, Tier]] = {storage_pb2.TIER_S3: "s3", storage_pb2.TIER_LOCAL: "local"}
 
@@ -163,6 +170,23 @@ class StorageClient:
             )
         return {UUID(link.object_id): _link(link) for link in answer.urls}
 
+    async def bytes_by_run(self, owner: UUID) -> dict[tuple[UUID, int], int]:
+        """What it holds of an owner's generations, by (generation, run)."""
+        found: dict[tuple[UUID, int], int] = {}
+        request = storage_pb2.ListObjectsRequest(owner_id=str(owner), page_size=_OBJECTS_PAGE)
+        while True:
+            with rpc_errors():
+                page = await self._stub.ListObjects(
+                    request, metadata=self._tokens.metadata(owner, "storage")
+                )
+            for kept in page.objects:
+                if kept.generation_id:
+                    run = UUID(kept.generation_id), kept.run
+                    found[run] = found.get(run, 0) + kept.size_bytes
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
 
 class QuotaClient:
     """The quota service."""
@@ -233,6 +257,65 @@ class QuotaClient:
             await self._credit_stub.GrantCredits(
                 request, metadata=self._tokens.metadata(user_id, "quota")
             )
+
+    async def set_subject(self, user_id: UUID, group_id: UUID | None, version: int) -> None:
+        """Says which group a user is in; an older version than the last one is ignored."""
+        request = quota_pb2.SetSubjectRequest(
+            user_id=str(user_id),
+            group_id="" if group_id is None else str(group_id),
+            version=version,
+        )
+        with rpc_errors():
+            await self._stub.SetSubject(request, metadata=self._tokens.metadata(user_id, "quota"))
+
+    async def prices(self) -> list[Price]:
+        """The prices in force and those to come."""
+        request = credit_pb2.ListPricesRequest()
+        with rpc_errors():
+            answer = await self._credit_stub.ListPrices(
+                request, metadata=self._tokens.metadata(_NOBODY, "quota")
+            )
+        return [
+            Price(
+                price.model,
+                price.duration_seconds,
+                price.credits,
+                price.effective_time.ToDatetime(UTC),
+            )
+            for price in answer.prices
+        ]
+
+    async def reconcile(
+        self,
+        user_id: UUID,
+        found: Mapping[tuple[UUID, int], int],
+        listed_at: datetime,
+        *,
+        repair: bool,
+    ) -> quota_pb2.Recount:
+        """Has a user counted by what storage holds of his runs, and repaired when that is asked for."""
+        with rpc_errors():
+            answer = await self._stub.ReconcileUser(
+                _recount_requests(user_id, found, listed_at, repair=repair),
+                metadata=self._tokens.metadata(user_id, "quota"),
+                timeout=_RECONCILE_SECONDS,
+            )
+        recount: quota_pb2.Recount = answer.recount
+        return recount
+
+
+def _recount_requests(
+    user_id: UUID, found: Mapping[tuple[UUID, int], int], listed_at: datetime, *, repair: bool
+) -> Iterator[quota_pb2.ReconcileUserRequest]:
+    listed = Timestamp()
+    listed.FromDatetime(listed_at)
+    yield quota_pb2.ReconcileUserRequest(user_id=str(user_id), repair=repair, list_time=listed)
+    runs = [
+        quota_pb2.RunBytes(generation_id=str(generation_id), run=number, bytes=size_bytes)
+        for (generation_id, number), size_bytes in found.items()
+    ]
+    for start in range(0, len(runs), _RUNS_IN_A_MESSAGE):
+        yield quota_pb2.ReconcileUserRequest(runs=runs[start : start + _RUNS_IN_A_MESSAGE])
 
 
 @contextmanager

@@ -201,6 +201,10 @@ class Identity:
         """Raises AlreadyExists (NAME_TAKEN), InvalidArgument."""
         return await self._people.add_group(new_id(), name_of(name))
 
+    async def group(self, group_id: UUID) -> Group:
+        """Raises NotFound."""
+        return await self._people.group(group_id)
+
     async def groups(self) -> Sequence[Group]:
         """All, by name."""
         return await self._people.groups()

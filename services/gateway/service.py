@@ -19,6 +19,7 @@ from services.gateway.generations import (
     NewGeneration,
 )
 from services.gateway.offer import Offer
+from services.gateway.prices import Prices
 from services.gateway.store.generations import Filter, GenerationStore, IdempotencyKey
 from services.kernel.errors import (
     InvalidArgument,
@@ -80,7 +81,9 @@ class Generations:
         catalogue: Catalogue,
         storage: StorageClient,
         quota: QuotaClient,
+        prices: Prices,
     ) -> None:
+        self._prices = prices
         self._store = store
         self._offer = offer
         self._catalogue = catalogue
@@ -144,7 +147,7 @@ class Generations:
             count=count,
             parameters=dict(request.wish.parameters or {}),
             input_urls=(),
-            credits=model.credits * count,
+            credits=(await self._prices.now()).of(model) * count,
             reserved_bytes=model.reserve_bytes * count,
             deadline_seconds=_DEADLINE_SECONDS,
         )

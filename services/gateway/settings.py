@@ -66,6 +66,9 @@ class WorkerSettings(GatewaySettings):
     poll_seconds: float = Field(
         1.0, ge=0.05, le=60, validation_alias="REELGATE_GATEWAY_POLL_SECONDS"
     )
+    reconcile_seconds: float = Field(
+        86_400, ge=1, le=31 * 86_400, validation_alias="REELGATE_GATEWAY_RECONCILE_SECONDS"
+    )
     lost_after_seconds: float = Field(
         900, ge=1, validation_alias="REELGATE_GATEWAY_LOST_AFTER_SECONDS"
     )

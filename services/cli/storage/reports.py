@@ -29,26 +29,19 @@ def register(acts: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     )
     costs.add_argument(
         "--since",
-        type=_moment,
+        type=figures.parse_moment,
         metavar="TIME",
         help="from when on, as 2026-01-31 or 2026-01-31T12:00:00Z (the first of the month)",
     )
-    costs.add_argument("--until", type=_moment, metavar="TIME", help="until when (now)")
+    costs.add_argument(
+        "--until", type=figures.parse_moment, metavar="TIME", help="until when (now)"
+    )
 
 
 def _count(text: str) -> int:
     if not (text.isdecimal() and 1 <= int(text) <= _MOST_UPLOADS):
         raise argparse.ArgumentTypeError(f"must be a number from 1 to {_MOST_UPLOADS}")
     return int(text)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        message = "must be a time, for example 2026-01-31 or 2026-01-31T12:00:00Z"
-        raise argparse.ArgumentTypeError(message) from None
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 async def _uploads(session: Session, arguments: argparse.Namespace) -> int:

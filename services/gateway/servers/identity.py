@@ -125,6 +125,11 @@ class IdentityServicer(identity_pb2_grpc.IdentityServiceServicer):
         group = await self._identity.create_group(request.name)
         return identity_pb2.CreateGroupResponse(group=_group(group))
 
+    async def GetGroup(self, request: Any, context: Any) -> Any:
+        require_admin()
+        group = await self._identity.group(parse_id(request.group_id, "group_id"))
+        return identity_pb2.GetGroupResponse(group=_group(group))
+
     async def ListGroups(self, request: Any, context: Any) -> Any:
         require_admin()
         groups = await self._identity.groups()

@@ -12,8 +12,10 @@ from reelgate.common.v1 import media_pb2
 from reelgate.gateway.v1 import model_pb2, model_pb2_grpc
 from services.gateway.catalogue import Catalogue, Model
 from services.gateway.offer import Offer
+from services.gateway.prices import PriceList, Prices
 from services.gateway.servers.convert import seconds
 from services.gateway.store.accounts import AccountStore
+from services.kernel.errors import Unavailable
 
 _SERVICE: Final = "reelgate.gateway.v1.ModelService"
 PUBLIC_METHODS: Final = (f"/{_SERVICE}/GetPublicSettings",)
@@ -28,11 +30,14 @@ def add_to(
     server: grpc.aio.Server,
     catalogue: Catalogue,
     accounts: AccountStore,
+    prices: Prices,
     *,
     registration_enabled: bool,
 ) -> list[str]:
     """Adds the service; returns its name."""
-    servicer = ModelServicer(Offer(catalogue, accounts), registration_enabled=registration_enabled)
+    servicer = ModelServicer(
+        Offer(catalogue, accounts), prices, registration_enabled=registration_enabled
+    )
     model_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)
     return [_SERVICE]
 
@@ -40,14 +45,22 @@ def add_to(
 class ModelServicer(model_pb2_grpc.ModelServiceServicer):
     """The catalogue and the public settings, over gRPC."""
 
-    def __init__(self, offer: Offer, *, registration_enabled: bool) -> None:
+    def __init__(self, offer: Offer, prices: Prices, *, registration_enabled: bool) -> None:
         self._offer = offer
+        self._prices = prices
         self._registration_enabled = registration_enabled
         self._version = importlib.metadata.version("reelgate")
 
     async def ListModels(self, request: Any, context: Any) -> Any:
         models = await self._offer.models()
-        return model_pb2.ListModelsResponse(models=[_message(model) for model in models])
+        try:
+            prices = await self._prices.now()
+        except Unavailable:
+            # Nothing can be generated without quota, but everything can be looked at.
+            prices = PriceList()
+        return model_pb2.ListModelsResponse(
+            models=[_message(model, prices.of(model)) for model in models]
+        )
 
     async def GetPublicSettings(self, request: Any, context: Any) -> Any:
         return model_pb2.GetPublicSettingsResponse(
@@ -58,7 +71,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         )
 
 
-def _message(model: Model) -> model_pb2.Model:
+def _message(model: Model, credits_: int) -> model_pb2.Model:
     # No model of the catalogue has parameters of its own.
     schema = Struct()
     schema.update({"type": "object", "properties": {}, "additionalProperties": False})
@@ -70,5 +83,5 @@ def _message(model: Model) -> model_pb2.Model:
         orientation=model.orientation,
         duration=seconds(model.duration_seconds),
         parameters_schema=schema,
-        credits=model.credits,
+        credits=credits_,
     )

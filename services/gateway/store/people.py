@@ -35,6 +35,7 @@ SELECT {_USER_COLUMNS} FROM users u
 WHERE strpos(u.email, lower(%(query)s)) > 0 AND (%(after)s::uuid IS NULL OR u.id > %(after)s)
 ORDER BY u.id LIMIT %(limit)s
 """
+_COUNT_USERS: Final = "SELECT count(*) FROM users"
 _LOCK_USER: Final = "SELECT role FROM users WHERE id = %s FOR NO KEY UPDATE"
 _UPDATE_USER: Final = f"""
 UPDATE users u SET role = coalesce(%(role)s, u.role), disabled = coalesce(%(disabled)s, u.disabled),
@@ -47,6 +48,7 @@ _END_SESSIONS: Final = "DELETE FROM sessions WHERE user_id = %s"
 _ADD_GROUP: Final = """
 INSERT INTO groups (id, name) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING RETURNING id, name, created_at
 """
+_GROUP: Final = "SELECT id, name, created_at FROM groups WHERE id = %s"
 _GROUPS: Final = "SELECT id, name, created_at FROM groups ORDER BY name"
 _RENAME_GROUP: Final = "UPDATE groups SET name = %s WHERE id = %s RETURNING id, name, created_at"
 _REMOVE_GROUP: Final = "DELETE FROM groups WHERE id = %s RETURNING id"
@@ -151,6 +153,12 @@ class PeopleStore:
             await cursor.execute(_USERS, {"query": query, "after": after, "limit": limit})
             return await cursor.fetchall()
 
+    async def count_users(self) -> int:
+        """How many there are."""
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(_COUNT_USERS)).fetchone()
+        return int(row[0]) if row else 0
+
     async def update_user(
         self, user_id: UUID, change: UserChange, password_hash: str | None
     ) -> User:
@@ -184,6 +192,13 @@ class PeopleStore:
         group = await self._one(Group, _ADD_GROUP, (group_id, name))
         if group is None:
             raise _name_taken()
+        return group
+
+    async def group(self, group_id: UUID) -> Group:
+        """Raises NotFound."""
+        group = await self._one(Group, _GROUP, (group_id,))
+        if group is None:
+            raise NotFound("There is no such group.")
         return group
 
     async def groups(self) -> list[Group]:

@@ -9,7 +9,7 @@ import pytest
 
 from services.kernel import context
 from services.kernel.context import require_admin, require_service
-from services.kernel.errors import PermissionDenied, Unauthenticated
+from services.kernel.errors import PermissionDenied, Unauthenticated, Unavailable
 from services.kernel.tokens import Signer, Verifier, generate_signing_key
 from tests.contract.kernel.conftest import USER
 from tests.contract.kernel.peers import SHAPES, Call, Peer, calling, served, unary_unary
@@ -20,9 +20,16 @@ def bearer(token: str) -> dict[str, Any]:
 
 
 async def refused(call: Call, channel: grpc.aio.Channel, **options: Any) -> str:
-    with pytest.raises(Unauthenticated) as caught:
-        await call(channel, **options)
-    return caught.value.reason
+    for _ in range(5):
+        try:
+            with pytest.raises(Unauthenticated) as caught:
+                await call(channel, **options)
+        except Unavailable as lost:
+            # Refused while we were still sending: gRPC loses the status, and we are told to try again.
+            assert lost.retry_after
+        else:
+            return caught.value.reason
+    raise AssertionError("the refusal never arrived")
 
 
 async def test_a_call_with_a_good_token_knows_its_caller(

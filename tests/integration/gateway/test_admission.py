@@ -1,6 +1,7 @@
 """What becomes of a request that quota refuses (D2, G7)."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from services.gateway.catalogue import Catalogue, Wish
 from services.gateway.clients import QuotaClient, StorageClient
 from services.gateway.generations import MAX_ACTIVE_PER_USER
 from services.gateway.offer import Offer
+from services.gateway.prices import Price, Prices
 from services.gateway.service import Generations, Request
 from services.gateway.store.generations import Filter, GenerationStore
 from services.kernel.errors import ReelgateError, ResourceExhausted, Unavailable
@@ -24,6 +26,10 @@ class Quota:
     error: ReelgateError | None = None
     admitted: list[tuple[int, int]] = field(default_factory=list)
     released: list[UUID] = field(default_factory=list)
+    price_list: list[Price] = field(default_factory=list)
+
+    async def prices(self) -> list[Price]:
+        return self.price_list
 
     async def admit(self, *call: Any) -> None:
         if self.error is not None:
@@ -52,6 +58,7 @@ def generations(store: GenerationStore, quota: Quota) -> Generations:
         Catalogue.default(),
         cast("StorageClient", None),
         cast("QuotaClient", quota),
+        Prices(quota),
     )
 
 
@@ -62,6 +69,17 @@ async def test_g3_bytes_and_price_are_asked_for_together(
     assert made is not None
     assert made.credits > 0
     assert quota.admitted == [(made.reserved_bytes, made.credits)]
+
+
+async def test_g8_the_price_that_is_set_is_held_and_recorded(
+    generations: Generations, quota: Quota, owner: UUID
+) -> None:
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    quota.price_list = [Price(BOAT.model, 10, 77, began), Price(BOAT.model, 0, 5, began)]
+    _, made, _ = await generations.create(owner, None, BOAT, None)
+    assert made is not None
+    assert made.credits == 77
+    assert [price for _, price in quota.admitted] == [77]
 
 
 @pytest.mark.parametrize("reason", ["INSUFFICIENT_CREDITS", "QUOTA_EXCEEDED"])

@@ -61,7 +61,7 @@ def test_kill_9_of_the_runner_and_of_its_watchdog_leaves_only_what_hid_from_the_
 def test_an_interrupt_ends_everything(runner: subprocess.Popen[str], sent: signal.Signals) -> None:
     everything = _everything_of(runner)
     runner.send_signal(sent)
-    runner.wait(20)
+    runner.wait(60)
     until(lambda: not alive(everything))
 
 

@@ -21,9 +21,11 @@ from reelgate.gateway.v1 import (
 from services.gateway import identity as identity_module
 from services.gateway.catalogue import Catalogue
 from services.gateway.identity import Identity
+from services.gateway.prices import Price, Prices
 from services.gateway.servers import api_keys, identity, later, models
 from services.gateway.store.accounts import AccountStore
 from services.gateway.store.people import PeopleStore
+from services.kernel.errors import Unavailable
 from services.kernel.grpc_server import make_server, serving
 from services.kernel.ids import new_id
 from services.kernel.postgres import Pool, open_pool
@@ -75,10 +77,31 @@ class Caller:
         return call
 
 
+class PriceBoard:
+    """Stands where quota keeps the prices; None while it is away."""
+
+    def __init__(self) -> None:
+        self.list: list[Price] | None = []
+
+    async def prices(self) -> list[Price]:
+        """Those that are set."""
+        if self.list is None:
+            raise Unavailable("away")
+        return self.list
+
+
 class Gateway:
     """One server, its database, and everybody who may call."""
 
-    def __init__(self, address: str, channel: grpc.aio.Channel, pool: Pool, keys: Keys) -> None:
+    def __init__(
+        self,
+        address: str,
+        channel: grpc.aio.Channel,
+        pool: Pool,
+        keys: Keys,
+        prices: "PriceBoard",
+    ) -> None:
+        self.prices = prices
         self.address = address
         self.channel = channel
         self.pool = pool
@@ -131,6 +154,7 @@ async def gateway_api(
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(database, min_size=1))
         who = Identity(PeopleStore(pool), keys.signer, registration_enabled=registration_enabled)
+        prices = PriceBoard()
         public = (*identity.PUBLIC_METHODS, *models.PUBLIC_METHODS)
         server = make_server(Verifier(keys.jwks_file, "gateway"), public)
         names = [*identity.add_to(server, who), *api_keys.add_to(server, who)]
@@ -139,6 +163,7 @@ async def gateway_api(
             server,
             Catalogue.default(),
             AccountStore(pool, key_ring()),
+            Prices(prices),
             registration_enabled=registration_enabled,
         )
         port = await stack.enter_async_context(
@@ -146,4 +171,4 @@ async def gateway_api(
         )
         address = f"127.0.0.1:{port}"
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
-        yield Gateway(address, channel, pool, keys)
+        yield Gateway(address, channel, pool, keys, prices)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from reelgate.gateway.v1 import (
     webhook_pb2,
     webhook_pb2_grpc,
 )
+from services.gateway.catalogue import Catalogue
+from services.gateway.prices import Price
 from services.kernel.errors import Unimplemented
 from services.kernel.status import rpc_errors
 from tests.contract.gateway.identity.running import Gateway
@@ -79,6 +82,23 @@ async def test_a_model_says_what_it_makes(gateway: Gateway) -> None:
     assert model.credits > 0
     assert model.parameters_schema["type"] == "object"
     assert not model.HasField("shutdown_time")
+
+
+async def test_g8_a_model_costs_what_is_set_for_it_else_what_the_catalogue_says(
+    gateway: Gateway,
+) -> None:
+    await serve(gateway, models=("sora2-portrait-10s", "sora2-portrait-15s"))
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    gateway.prices.list = [Price("sora2-portrait-15s", 0, 99, began)]
+    first, second = (await gateway.bearer(gateway.token()).ListModels()).models
+    own = next(model for model in Catalogue.default() if model.id == first.id)
+    assert (first.credits, second.credits) == (own.credits, 99)
+
+
+async def test_g8_without_quota_the_models_can_still_be_looked_at(gateway: Gateway) -> None:
+    await serve(gateway)
+    gateway.prices.list = None
+    assert "sora2-landscape-10s" in await model_ids(gateway)
 
 
 async def test_the_public_settings_need_no_token(gateway: Gateway) -> None:
