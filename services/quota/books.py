@@ -7,11 +7,13 @@ from services.kernel.postgres import Pool
 from services.quota.ledger import Ledger
 from services.quota.pricing import Pricing
 from services.quota.recounting import Recounting
+from services.quota.reporting import Reporting
 from services.quota.service import QuotaService
 from services.quota.store.credits import CreditStore
 from services.quota.store.prices import PriceStore
 from services.quota.store.quotas import QuotaStore
 from services.quota.store.recounts import RecountStore
+from services.quota.store.reports import ReportStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Books:
     ledger: Ledger
     pricing: Pricing
     recounting: Recounting
+    reporting: Reporting
 
     @classmethod
     def on(cls, pool: Pool, default_bytes: int = 0, new_user_credits: int = 0) -> Self:
@@ -31,4 +34,5 @@ class Books:
             Ledger(CreditStore(pool, new_user_credits)),
             Pricing(PriceStore(pool)),
             Recounting(RecountStore(pool)),
+            Reporting(ReportStore(pool, default_bytes)),
         )

@@ -13,14 +13,13 @@ from services.kernel.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
-    PermissionDenied,
     ReelgateError,
 )
 from services.quota.asking import (
     check_amount,
     insufficient,
     page_of,
-    require_admin_or_service,
+    require_admin_or_service_for,
     require_service_for,
     user_of,
     visible_user,
@@ -74,9 +73,7 @@ class Ledger:
 
         Raises FailedPrecondition (INSUFFICIENT_CREDITS, TOO_MANY_CREDITS), AlreadyExists (REQUEST_MISMATCH).
         """
-        who = require_admin_or_service()
-        if not who.is_admin and user_of(who) != user_id:
-            raise PermissionDenied("The token speaks for another user.")
+        who = require_admin_or_service_for(user_id)
         check_amount(abs(amount), "amount", least=1)
         reason = reason.strip()
         if not 0 < len(reason) <= _LONGEST_REASON or "\x00" in reason:

@@ -1,10 +1,12 @@
 """The nouns of runs and byte quotas. Bytes, where not said otherwise; as a limit 0 means "not set", -1 "unlimited"."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
+
+from services.quota.credits import Credits
 
 UNLIMITED: Final = -1
 # Of bytes (8 PiB) and of credits: every larger number is a mistake, and up to here JavaScript counts exactly.
@@ -90,10 +92,34 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How a user stands, and since when."""
+    """How a user stands, since when (None: never heard of), his own limit, and his credits."""
 
     quota: Quota
-    update_time: datetime
+    limit_bytes: int
+    credits: Credits
+    update_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLimit:
+    """The limit of a group."""
+
+    group_id: UUID
+    quota_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DailyUsage:
+    """What became of the runs of one user that were admitted on one day (UTC)."""
+
+    user_id: UUID
+    day: date
+    runs: int
+    kept: int
+    delivered: int
+    failed: int
+    kept_bytes: int
+    spent_credits: int
 
 
 @dataclass(frozen=True, slots=True)

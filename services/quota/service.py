@@ -7,7 +7,7 @@ from uuid import UUID
 
 from prometheus_client import Counter
 
-from services.kernel.context import Caller, require_service
+from services.kernel.context import Caller, require_admin, require_service
 from services.kernel.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -20,8 +20,6 @@ from services.kernel.errors import (
 from services.quota.asking import (
     check_amount,
     insufficient,
-    page_of,
-    require_admin_or_service,
     require_service_for,
     user_of,
     visible_user,
@@ -29,11 +27,11 @@ from services.quota.asking import (
 from services.quota.model import (
     UNLIMITED,
     Answer,
+    GroupLimit,
     LimitTarget,
     Outcome,
     Quota,
     Run,
-    Usage,
     Verdict,
 )
 from services.quota.store.quotas import QuotaStore
@@ -159,20 +157,15 @@ class QuotaService:
         self, target: LimitTarget, target_id: UUID | None, quota_bytes: int
     ) -> None:
         """Sets a limit in bytes: 0 = not set, -1 = unlimited. It may be below what is used."""
-        require_admin_or_service()
+        require_admin()
         if quota_bytes != UNLIMITED:
             check_amount(quota_bytes, "quota_bytes")
         await self._store.set_limit(target, target_id, quota_bytes)
 
-    async def list_usage(
-        self, after: UUID | None, page_size: int
-    ) -> tuple[Sequence[Usage], UUID | None]:
-        """A page of users by id, and the id after which the next page begins (None: this is the last one)."""
-        require_admin_or_service()
-        size = page_of(page_size)
-        usages = await self._store.list_usage(after, size + 1)
-        more = len(usages) > size
-        return usages[:size], usages[size - 1].quota.user_id if more else None
+    async def limits(self) -> tuple[int, Sequence[GroupLimit]]:
+        """The default in force in bytes (0 = none, -1 = unlimited), and the limits of groups by id."""
+        require_admin()
+        return await self._store.limits()
 
     async def release_abandoned(self) -> int:
         """Gives up reservations that nobody ended within 48 hours; how many.

@@ -14,10 +14,10 @@ from reelgate.quota.v1 import credit_pb2, credit_pb2_grpc
 from services.kernel.errors import InvalidArgument
 from services.kernel.ids import parse_id
 from services.quota.books import Books
-from services.quota.credits import Credits, Kind, Price, Transaction
+from services.quota.credits import Kind, Price, Transaction
 from services.quota.ledger import Ledger
 from services.quota.pricing import Pricing
-from services.quota.servers.convert import Context, moment, optional_id
+from services.quota.servers.convert import Context, credits_message, moment, optional_id
 
 _KIND: Final = {
     Kind.GRANT: credit_pb2.TRANSACTION_KIND_GRANT,
@@ -48,7 +48,7 @@ class CreditServicer(credit_pb2_grpc.CreditServiceServicer):
         self, request: credit_pb2.GetCreditsRequest, context: Context
     ) -> credit_pb2.GetCreditsResponse:
         credits_ = await self._ledger.get(optional_id(request.user_id, "user_id"))
-        return credit_pb2.GetCreditsResponse(credits=_credits(credits_))
+        return credit_pb2.GetCreditsResponse(credits=credits_message(credits_))
 
     async def GrantCredits(
         self, request: credit_pb2.GrantCreditsRequest, context: Context
@@ -59,7 +59,7 @@ class CreditServicer(credit_pb2_grpc.CreditServiceServicer):
             request.reason,
             parse_id(request.request_id, "request_id"),
         )
-        return credit_pb2.GrantCreditsResponse(credits=_credits(credits_))
+        return credit_pb2.GrantCreditsResponse(credits=credits_message(credits_))
 
     async def SetPrices(
         self, request: credit_pb2.SetPricesRequest, context: Context
@@ -98,19 +98,19 @@ class CreditServicer(credit_pb2_grpc.CreditServiceServicer):
             request.credits,
             _life(request.ttl),
         )
-        return credit_pb2.HoldCreditsResponse(credits=_credits(credits_), replayed=replayed)
+        return credit_pb2.HoldCreditsResponse(credits=credits_message(credits_), replayed=replayed)
 
     async def CaptureHold(
         self, request: credit_pb2.CaptureHoldRequest, context: Context
     ) -> credit_pb2.CaptureHoldResponse:
         credits_ = await self._ledger.capture(parse_id(request.request_id, "request_id"))
-        return credit_pb2.CaptureHoldResponse(credits=_credits(credits_))
+        return credit_pb2.CaptureHoldResponse(credits=credits_message(credits_))
 
     async def ReleaseHold(
         self, request: credit_pb2.ReleaseHoldRequest, context: Context
     ) -> credit_pb2.ReleaseHoldResponse:
         credits_ = await self._ledger.release(parse_id(request.request_id, "request_id"))
-        return credit_pb2.ReleaseHoldResponse(credits=_credits(credits_))
+        return credit_pb2.ReleaseHoldResponse(credits=credits_message(credits_))
 
 
 def _before(page_token: str) -> int | None:
@@ -143,16 +143,6 @@ def _price(price: Price) -> credit_pb2.Price:
     if price.effective_time is not None:
         message.effective_time.FromDatetime(price.effective_time)
     return message
-
-
-def _credits(credits_: Credits) -> credit_pb2.Credits:
-    return credit_pb2.Credits(
-        user_id=str(credits_.user_id),
-        balance=credits_.balance,
-        held=credits_.held,
-        total_earned=credits_.total_earned,
-        total_spent=credits_.total_spent,
-    )
 
 
 def _transaction(entry: Transaction) -> credit_pb2.Transaction:

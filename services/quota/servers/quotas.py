@@ -3,6 +3,7 @@
 # ruff: noqa: D102
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import date
 from typing import Final
 from uuid import UUID
 
@@ -10,17 +11,28 @@ import grpc
 
 from reelgate.common.v1 import run_pb2
 from reelgate.quota.v1 import quota_pb2, quota_pb2_grpc
-from services.kernel.errors import InvalidArgument, ResourceExhausted
+from services.kernel.errors import InvalidArgument
 from services.kernel.ids import parse_id
 from services.quota.books import Books
-from services.quota.model import LimitTarget, Outcome, Quota, Recount, Run, RunBytes, Source, Usage
+from services.quota.model import (
+    DailyUsage,
+    LimitTarget,
+    Outcome,
+    Quota,
+    Recount,
+    Run,
+    RunBytes,
+    Source,
+    Usage,
+)
 from services.quota.recounting import Recounting
-from services.quota.servers.convert import Context, moment, optional_id
+from services.quota.reporting import Reporting
+from services.quota.servers.convert import Context, credits_message, day, moment, optional_id
 from services.quota.service import QuotaService
 
-_MOST_RUNS: Final = 1_000_000
 _MOST_RUNS_IN_A_MESSAGE: Final = 10_000
 _MOST_RUNS_ANSWERED: Final = 1000
+_SEPARATOR: Final = "/"
 
 _SOURCE: Final = {
     Source.USER: quota_pb2.QUOTA_SOURCE_USER,
@@ -36,7 +48,7 @@ _OUTCOME: Final = {
 
 def add_to(server: grpc.aio.Server, books: Books) -> Sequence[str]:
     """Adds what runs and byte quotas offer; returns its name."""
-    servicer = QuotaServicer(books.runs, books.recounting)
+    servicer = QuotaServicer(books.runs, books.recounting, books.reporting)
     quota_pb2_grpc.add_QuotaServiceServicer_to_server(servicer, server)
     return ("reelgate.quota.v1.QuotaService",)
 
@@ -44,9 +56,10 @@ def add_to(server: grpc.aio.Server, books: Books) -> Sequence[str]:
 class QuotaServicer(quota_pb2_grpc.QuotaServiceServicer):
     """reelgate.quota.v1.QuotaService."""
 
-    def __init__(self, service: QuotaService, recounting: Recounting) -> None:
+    def __init__(self, service: QuotaService, recounting: Recounting, reporting: Reporting) -> None:
         self._service = service
         self._recounting = recounting
+        self._reporting = reporting
 
     async def GetQuota(
         self, request: quota_pb2.GetQuotaRequest, context: Context
@@ -101,35 +114,61 @@ class QuotaServicer(quota_pb2_grpc.QuotaServiceServicer):
         await self._service.set_limit(target, target_id, request.quota_bytes)
         return quota_pb2.SetLimitsResponse()
 
+    async def ListLimits(
+        self, request: quota_pb2.ListLimitsRequest, context: Context
+    ) -> quota_pb2.ListLimitsResponse:
+        default_bytes, groups = await self._service.limits()
+        return quota_pb2.ListLimitsResponse(
+            default_bytes=default_bytes,
+            groups=[
+                quota_pb2.GroupLimit(group_id=str(group.group_id), quota_bytes=group.quota_bytes)
+                for group in groups
+            ],
+        )
+
     async def ListUsage(
         self, request: quota_pb2.ListUsageRequest, context: Context
     ) -> quota_pb2.ListUsageResponse:
-        usages, last = await self._service.list_usage(
+        usages, last = await self._reporting.usages(
             optional_id(request.page_token, "page_token"), request.page_size
         )
         return quota_pb2.ListUsageResponse(
             usages=map(_usage, usages), next_page_token="" if last is None else str(last)
         )
 
+    async def BatchGetUsage(
+        self, request: quota_pb2.BatchGetUsageRequest, context: Context
+    ) -> quota_pb2.BatchGetUsageResponse:
+        wanted = [parse_id(user_id, "user_ids") for user_id in request.user_ids]
+        usages = await self._reporting.usages_of(wanted)
+        return quota_pb2.BatchGetUsageResponse(usages=map(_usage, usages))
+
+    async def ListDailyUsage(
+        self, request: quota_pb2.ListDailyUsageRequest, context: Context
+    ) -> quota_pb2.ListDailyUsageResponse:
+        days, last = await self._reporting.days(
+            optional_id(request.user_id, "user_id"),
+            day(request.first_date, "first_date"),
+            day(request.last_date, "last_date"),
+            _after(request.page_token),
+            request.page_size,
+        )
+        return quota_pb2.ListDailyUsageResponse(
+            days=map(_daily_usage, days),
+            next_page_token="" if last is None else _SEPARATOR.join(map(str, last)),
+        )
+
     async def ReconcileUser(
         self, request_iterator: AsyncIterator[quota_pb2.ReconcileUserRequest], context: Context
     ) -> quota_pb2.ReconcileUserResponse:
-        first: quota_pb2.ReconcileUserRequest | None = None
-        found: list[RunBytes] = []
-        async for request in request_iterator:
-            first = first or request
-            if len(request.runs) > _MOST_RUNS_IN_A_MESSAGE:
-                raise InvalidArgument("Too many runs in one message.", field="runs")
-            found += map(_run_bytes, request.runs)
-            if len(found) > _MOST_RUNS:
-                raise ResourceExhausted(f"One user has at most {_MOST_RUNS} runs.")
+        first = await anext(aiter(request_iterator), None)
         if first is None:
             raise InvalidArgument("Say whom to count.", field="user_id")
         if not first.HasField("list_time"):
             raise InvalidArgument("Say when the listing began.", field="list_time")
         counted, repaired = await self._recounting.recount(
             parse_id(first.user_id, "user_id"),
-            found,
+            _parts(first, request_iterator),
             moment(first.list_time, "list_time"),
             repair=first.repair,
         )
@@ -173,14 +212,51 @@ def _quota(quota: Quota) -> quota_pb2.Quota:
 
 
 def _usage(usage: Usage) -> quota_pb2.Usage:
-    message = quota_pb2.Usage(quota=_quota(usage.quota))
-    message.update_time.FromDatetime(usage.update_time)
+    message = quota_pb2.Usage(
+        quota=_quota(usage.quota),
+        limit_bytes=usage.limit_bytes,
+        credits=credits_message(usage.credits),
+    )
+    if usage.update_time is not None:
+        message.update_time.FromDatetime(usage.update_time)
     return message
 
 
-def _run_bytes(message: quota_pb2.RunBytes) -> RunBytes:
-    generation_id = parse_id(message.generation_id, "runs.generation_id")
-    return RunBytes(generation_id, message.run, message.bytes)
+def _after(page_token: str) -> tuple[date, UUID] | None:
+    if not page_token:
+        return None
+    text, _, user_id = page_token.partition(_SEPARATOR)
+    return day(text, "page_token"), parse_id(user_id, "page_token")
+
+
+def _daily_usage(usage: DailyUsage) -> quota_pb2.DailyUsage:
+    return quota_pb2.DailyUsage(
+        user_id=str(usage.user_id),
+        date=usage.day.isoformat(),
+        run_count=usage.runs,
+        kept_count=usage.kept,
+        delivered_count=usage.delivered,
+        failed_count=usage.failed,
+        kept_bytes=usage.kept_bytes,
+        spent_credits=usage.spent_credits,
+    )
+
+
+async def _parts(
+    first: quota_pb2.ReconcileUserRequest, rest: AsyncIterator[quota_pb2.ReconcileUserRequest]
+) -> AsyncIterator[Sequence[RunBytes]]:
+    yield _run_bytes(first)
+    async for request in rest:
+        yield _run_bytes(request)
+
+
+def _run_bytes(request: quota_pb2.ReconcileUserRequest) -> Sequence[RunBytes]:
+    if len(request.runs) > _MOST_RUNS_IN_A_MESSAGE:
+        raise InvalidArgument("Too many runs in one message.", field="runs")
+    return [
+        RunBytes(parse_id(run.generation_id, "runs.generation_id"), run.run, run.bytes)
+        for run in request.runs
+    ]
 
 
 def _recount(counted: Recount, repaired: bool) -> quota_pb2.Recount:

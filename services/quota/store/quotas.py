@@ -6,14 +6,23 @@ while the user's row is locked, which no statement sent from here could do in on
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from psycopg.rows import args_row, scalar_row
 
 from services.kernel.postgres import Pool
-from services.quota.model import Answer, LimitTarget, Outcome, Quota, Run, Source, Usage, Verdict
+from services.quota.model import (
+    Answer,
+    GroupLimit,
+    LimitTarget,
+    Outcome,
+    Quota,
+    Run,
+    Source,
+    Verdict,
+)
 from services.quota.store.rows import only
 
 _ADMIT: Final = """
@@ -42,12 +51,10 @@ FROM (SELECT %s::uuid AS user_id) u
 LEFT JOIN subjects s ON s.user_id = u.user_id
 CROSS JOIN LATERAL effective_quota(coalesce(s.quota_bytes, 0), s.group_id, %s) q
 """
-_LIST: Final = """
-SELECT s.user_id, q.quota_bytes, s.used_bytes, s.reserved_bytes, q.quota_source, s.update_time
-FROM subjects s CROSS JOIN LATERAL effective_quota(s.quota_bytes, s.group_id, %(fallback)s) q
-WHERE %(after)s::uuid IS NULL OR s.user_id > %(after)s
-ORDER BY s.user_id
-LIMIT %(limit)s
+_LIMITS: Final = """
+SELECT coalesce(nullif(d.quota_bytes, 0), %s), g.group_id, g.quota_bytes
+FROM default_limit d LEFT JOIN group_limits g ON true
+ORDER BY g.group_id
 """
 _SET_SUBJECT: Final = """
 INSERT INTO subjects AS s (user_id, group_id, group_version) VALUES (%s, %s, %s)
@@ -151,15 +158,6 @@ class QuotaStore:
             await cursor.execute(_GET, (user_id, self._default_bytes))
             return await only(cursor)
 
-    async def list_usage(self, after: UUID | None, limit: int) -> list[Usage]:
-        """The first `limit` users whose ids come after `after`, in the order of their ids."""
-        async with self._pool.connection() as connection:
-            cursor = connection.cursor(row_factory=args_row(_usage))
-            await cursor.execute(
-                _LIST, {"after": after, "limit": limit, "fallback": self._default_bytes}
-            )
-            return await cursor.fetchall()
-
     async def set_subject(self, user_id: UUID, group_id: UUID | None, version: int) -> None:
         """Remembers a user's group unless a newer version is known."""
         async with self._pool.connection() as connection:
@@ -173,6 +171,15 @@ class QuotaStore:
             await connection.execute(
                 _SET_LIMIT[target], {"target": target_id, "quota": quota_bytes}
             )
+
+    async def limits(self) -> tuple[int, Sequence[GroupLimit]]:
+        """The default in force, and the limits of groups, by id."""
+        async with self._pool.connection() as connection:
+            cursor = connection.cursor()
+            await cursor.execute(_LIMITS, (self._default_bytes,))
+            rows = await cursor.fetchall()
+        # Without a group there is one row, which tells the default.
+        return rows[0][0], [GroupLimit(*group) for _, *group in rows if group[0] is not None]
 
     async def release_abandoned(self, older_than: timedelta, limit: int) -> int:
         """Gives up at most `limit` reservations older than that; how many.
@@ -194,9 +201,3 @@ def _answer(
 ) -> Answer:
     quota = None if user_id is None else _quota(user_id, *figures)
     return Answer(Verdict(verdict), amount, quota, balance or 0)
-
-
-def _usage(
-    user_id: UUID, quota: int, used: int, reserved: int, source: str, update_time: datetime
-) -> Usage:
-    return Usage(_quota(user_id, quota, used, reserved, source), update_time)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -102,6 +102,34 @@ class Caller:
         with rpc_errors():
             request = quota_pb2.ListUsageRequest(page_size=page_size, page_token=page_token)
             return await self._stub.ListUsage(request, metadata=self.metadata)
+
+    async def limits(self) -> quota_pb2.ListLimitsResponse:
+        with rpc_errors():
+            request = quota_pb2.ListLimitsRequest()
+            return await self._stub.ListLimits(request, metadata=self.metadata)
+
+    async def usages_of(self, *users: UUID | str) -> list[quota_pb2.Usage]:
+        with rpc_errors():
+            request = quota_pb2.BatchGetUsageRequest(user_ids=map(str, users))
+            return list((await self._stub.BatchGetUsage(request, metadata=self.metadata)).usages)
+
+    async def days(
+        self,
+        first: date | str,
+        last: date | str,
+        user: UUID | str = "",
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> quota_pb2.ListDailyUsageResponse:
+        with rpc_errors():
+            request = quota_pb2.ListDailyUsageRequest(
+                user_id=str(user),
+                first_date=str(first),
+                last_date=str(last),
+                page_size=page_size,
+                page_token=page_token,
+            )
+            return await self._stub.ListDailyUsage(request, metadata=self.metadata)
 
     async def reconcile(self, *requests: quota_pb2.ReconcileUserRequest) -> quota_pb2.Recount:
         with rpc_errors():

@@ -176,3 +176,78 @@ async def test_a_limit_needs_a_target(callers: Callers) -> None:
         with pytest.raises(InvalidArgument) as refused:
             await callers.admin.set_limits(request)
         assert refused.value.field == "target"
+
+
+async def test_h3_the_limits_that_are_set_are_listed_by_group_with_the_default_in_force(
+    callers_of_new_books: Callers,
+) -> None:
+    admin = callers_of_new_books.admin
+    assert await admin.limits() == quota_pb2.ListLimitsResponse()
+    groups = sorted(new_id() for _ in range(3))
+    for group, limit in zip(reversed(groups), (30, -1, 10), strict=True):
+        await admin.limit_group(group, limit)
+    await admin.limit_group(groups[0], 0)
+    await admin.limit_default(-1)
+    listed = await admin.limits()
+    assert listed.default_bytes == -1
+    assert [(limit.group_id, limit.quota_bytes) for limit in listed.groups] == [
+        (str(groups[0]), 0),
+        (str(groups[1]), -1),
+        (str(groups[2]), 30),
+    ]
+
+
+async def test_h3_without_a_default_that_was_set_the_one_of_the_installation_is_in_force(
+    database: str, keys: Keys
+) -> None:
+    await migrate(database, MIGRATIONS)
+    async with quota_server(database, keys, default_bytes=5000) as callers:
+        assert (await callers.admin.limits()).default_bytes == 5000
+        await callers.admin.limit_default(7000)
+        assert (await callers.admin.limits()).default_bytes == 7000
+        await callers.admin.limit_default(0)
+        assert (await callers.admin.limits()).default_bytes == 5000
+
+
+async def test_h3_usage_tells_the_users_own_limit_and_his_credits(
+    callers_of_new_books: Callers,
+) -> None:
+    callers = callers_of_new_books
+    user, group = new_id(), new_id()
+    gateway = callers.gateway_for(user)
+    await gateway.set_subject(user, group, 1)
+    await callers.admin.limit_group(group, 500)
+    await gateway.admit(new_run(), user, 40, 30)
+    (usage,) = (await callers.admin.list_usage()).usages
+    assert usage.quota == await gateway.get()
+    assert usage.credits == await gateway.credits()
+    assert (usage.limit_bytes, usage.quota.quota_bytes) == (0, 500)
+    assert (usage.credits.balance, usage.credits.held) == (970, 30)
+    for own in (90, -1):
+        await callers.admin.limit_user(user, own)
+        (usage,) = (await callers.admin.list_usage()).usages
+        assert usage.limit_bytes == usage.quota.quota_bytes == own
+
+
+async def test_h3_certain_users_are_told_in_the_order_asked_for(callers: Callers) -> None:
+    known, other, unknown = new_id(), new_id(), new_id()
+    await callers.gateway_for(known).admit(new_run(), known, 5, 7)
+    await callers.admin.limit_user(other, 100)
+    asked = (other, unknown, known, other)
+    told = await callers.admin.usages_of(*asked)
+    assert [usage.quota.user_id for usage in told] == [str(user) for user in asked]
+    assert [usage.credits.user_id for usage in told] == [str(user) for user in asked]
+    assert [usage.quota.reserved_bytes for usage in told] == [0, 0, 5, 0]
+    assert [usage.credits.held for usage in told] == [0, 0, 7, 0]
+    assert [usage.limit_bytes for usage in told] == [100, 0, 0, 100]
+    assert [usage.HasField("update_time") for usage in told] == [True, False, True, True]
+    # Looking at somebody gives him nothing.
+    assert [usage.credits.total_earned for usage in told] == [0, 0, 1000, 0]
+    assert told[1].quota == await callers.person(unknown).get()
+
+
+async def test_h3_a_hundred_users_are_told_and_none_when_nobody_is_named(callers: Callers) -> None:
+    users = [new_id() for _ in range(100)]
+    told = await callers.admin.usages_of(*users)
+    assert [usage.quota.user_id for usage in told] == list(map(str, users))
+    assert await callers.admin.usages_of() == []

@@ -21,6 +21,7 @@ from tests.contract.quota.running import NOT_KEPT, Caller, Callers, Keys, new_ru
 USER = new_id()
 OTHER = new_id()
 TOO_MUCH = 2**53 + 1
+DAY = "2026-01-31"
 
 Call = Callable[[Caller], Awaitable[object]]
 
@@ -31,7 +32,10 @@ CALLS: dict[str, Call] = {
     "Release": lambda caller: caller.release(new_run(), USER),
     "SetSubject": lambda caller: caller.set_subject(USER, "", 1),
     "SetLimits": lambda caller: caller.limit_user(USER, 1),
+    "ListLimits": lambda caller: caller.limits(),
     "ListUsage": lambda caller: caller.list_usage(),
+    "BatchGetUsage": lambda caller: caller.usages_of(USER),
+    "ListDailyUsage": lambda caller: caller.days(DAY, DAY),
     "ReconcileUser": lambda caller: caller.reconcile(counting()),
     "GetCredits": lambda caller: caller.credits(),
     "GrantCredits": lambda caller: caller.grant(USER, 1),
@@ -43,7 +47,10 @@ CALLS: dict[str, Call] = {
     "ListPrices": lambda caller: caller.prices(),
     "Quote": lambda caller: caller.quote("free"),
 }
-FOR_EVERYONE = ("GetQuota", "GetCredits", "ListTransactions", "ListPrices", "Quote")
+FOR_EVERYONE = (
+    "GetQuota", "ListDailyUsage", "GetCredits", "ListTransactions", "ListPrices", "Quote",
+)  # fmt: skip
+FOR_ADMINISTRATORS = ("SetLimits", "ListLimits", "ListUsage", "BatchGetUsage", "SetPrices")
 FOR_RUNS = ("Admit", "Settle", "Release", "SetSubject", "HoldCredits", "CaptureHold", "ReleaseHold")
 
 
@@ -77,11 +84,30 @@ async def test_an_administrator_does_not_act_for_runs_himself(callers: Callers, 
         await CALLS[name](callers.admin)
 
 
-@pytest.mark.parametrize("name", ["SetLimits", "ListUsage", "ReconcileUser", "GrantCredits"])
-async def test_a_service_may_manage_limits_see_usage_and_give_credits(
+@pytest.mark.parametrize("name", FOR_ADMINISTRATORS)
+async def test_h3_only_an_administrator_manages_limits_and_prices_and_sees_what_all_use(
     callers: Callers, name: str
 ) -> None:
-    await CALLS[name](callers.gateway_for(USER))
+    await CALLS[name](callers.admin)
+    with pytest.raises(PermissionDenied):
+        await CALLS[name](callers.gateway_for(USER))
+
+
+async def test_g9_a_user_is_counted_by_administrators_and_by_services_that_speak_for_him(
+    callers: Callers,
+) -> None:
+    for caller in (callers.admin, callers.gateway_for(USER)):
+        assert (await caller.reconcile(counting())).user_id == str(USER)
+    for caller in (callers.gateway_for(OTHER), callers.person(USER)):
+        with pytest.raises(PermissionDenied):
+            await caller.reconcile(counting(repair=True))
+
+
+async def test_who_may_not_count_is_told_before_he_sends_all_of_it(callers: Callers) -> None:
+    """What is wrong in the second message would be told otherwise."""
+    wrong = quota_pb2.ReconcileUserRequest(runs=[counted("x")])
+    with pytest.raises(PermissionDenied):
+        await callers.person(USER).reconcile(counting(), wrong)
 
 
 async def test_a_quota_is_shown_to_its_user_to_administrators_and_to_services(
@@ -112,9 +138,9 @@ async def test_a_service_gives_credits_only_to_whom_it_speaks_for(callers: Calle
         await callers.gateway_for(OTHER).hold(new_id(), USER, 1)
 
 
-async def test_only_an_administrator_sets_prices(callers: Callers) -> None:
-    with pytest.raises(PermissionDenied):
-        await callers.gateway_for(USER).set_prices(Price(model="free"))
+async def test_a_service_gives_credits_to_whom_it_speaks_for(callers: Callers) -> None:
+    user = new_id()
+    assert (await callers.gateway_for(user).grant(user, 1)).balance == 1001
 
 
 async def test_no_id_means_the_caller(callers: Callers) -> None:
@@ -171,11 +197,6 @@ WRONG: dict[str, tuple[str, Call]] = {
     "a subject without an id": ("user_id", lambda c: c.set_subject("", "", 1)),
     "a group that is no id": ("group_id", lambda c: c.set_subject(USER, "staff", 1)),
     "a negative version": ("version", lambda c: c.set_subject(USER, "", -1)),
-    "a limit below unlimited": ("quota_bytes", lambda c: c.limit_user(USER, -2)),
-    "an absurd limit": ("quota_bytes", lambda c: c.limit_user(USER, TOO_MUCH)),
-    "a negative page": ("page_size", lambda c: c.list_usage(-1)),
-    "a page of 101": ("page_size", lambda c: c.list_usage(101)),
-    "a page token of nobody's": ("page_token", lambda c: c.list_usage(1, "next")),
     "the quota of a name": ("user_id", lambda c: c.get("alice")),
     "a save with a price": ("price_credits", lambda c: c.save(new_run(lease=1), USER, 1, 1)),
     "a save of negative bytes": ("reserve_bytes", lambda c: c.save(new_run(lease=1), USER, -1)),
@@ -227,6 +248,49 @@ WRONG: dict[str, tuple[str, Call]] = {
     ),
 }
 
+WRONG_OF_ADMINISTRATORS: dict[str, tuple[str, Call]] = {
+    "a limit below unlimited": ("quota_bytes", lambda c: c.limit_user(USER, -2)),
+    "an absurd limit": ("quota_bytes", lambda c: c.limit_user(USER, TOO_MUCH)),
+    "a group's limit below unlimited": ("quota_bytes", lambda c: c.limit_group(USER, -(2**63))),
+    "an absurd default": ("quota_bytes", lambda c: c.limit_default(2**63 - 1)),
+    "the limit of a name": (
+        "user_id",
+        lambda c: c.set_limits(quota_pb2.SetLimitsRequest(user_id="alice", quota_bytes=1)),
+    ),
+    "the limit of a group's name": (
+        "group_id",
+        lambda c: c.set_limits(quota_pb2.SetLimitsRequest(group_id="staff", quota_bytes=1)),
+    ),
+    "a negative page": ("page_size", lambda c: c.list_usage(-1)),
+    "a page of 101": ("page_size", lambda c: c.list_usage(101)),
+    "a page token of nobody's": ("page_token", lambda c: c.list_usage(1, "next")),
+    "the usage of a name": ("user_ids", lambda c: c.usages_of(USER, "alice")),
+    "the usage of nobody": ("user_ids", lambda c: c.usages_of("")),
+    "the usage of 101": ("user_ids", lambda c: c.usages_of(*[USER] * 101)),
+    "days of a name": ("user_id", lambda c: c.days(DAY, DAY, "alice")),
+    "days from never": ("first_date", lambda c: c.days("", DAY)),
+    "days until never": ("last_date", lambda c: c.days(DAY, "")),
+    "a day of no calendar": ("first_date", lambda c: c.days("2026-02-30", "2026-03-01")),
+    "a day of the year 0": ("first_date", lambda c: c.days("0000-01-01", DAY)),
+    "a day spelt otherwise": ("first_date", lambda c: c.days("20260131", DAY)),
+    "a day of a week": ("last_date", lambda c: c.days(DAY, "2026-W05-6")),
+    "a day and a time": ("last_date", lambda c: c.days(DAY, f"{DAY}T00:00")),
+    "days backwards": ("last_date", lambda c: c.days(DAY, "2026-01-30")),
+    "367 days": ("last_date", lambda c: c.days(DAY, "2027-02-01")),
+    "a negative page of days": ("page_size", lambda c: c.days(DAY, DAY, page_size=-1)),
+    "a page of 101 days": ("page_size", lambda c: c.days(DAY, DAY, page_size=101)),
+    "a token of no page": ("page_token", lambda c: c.days(DAY, DAY, page_token="next")),
+    "a token without a user": ("page_token", lambda c: c.days(DAY, DAY, page_token=DAY)),
+    "a token of another day": (
+        "page_token",
+        lambda c: c.days(DAY, DAY, page_token=f"2026-02-01/{USER}"),
+    ),
+    "a token of no day": (
+        "page_token",
+        lambda c: c.days(DAY, DAY, page_token=f"2026-01-32/{USER}"),
+    ),
+}
+
 WRONG_PRICES = {
     "none": ("prices", []),
     "without a model": ("prices.model", [Price(credits=1)]),
@@ -253,6 +317,19 @@ async def test_wrong_prices_name_their_field_and_none_is_set(
         await callers.admin.set_prices(*prices)
     assert refused.value.field == field
     assert not [price for price in await callers.admin.prices() if price.model == "m"]
+
+
+@pytest.mark.parametrize(
+    ("field", "call"), WRONG_OF_ADMINISTRATORS.values(), ids=WRONG_OF_ADMINISTRATORS
+)
+async def test_a_wrong_request_of_an_administrator_names_its_field_and_changes_nothing(
+    callers: Callers, field: str, call: Call
+) -> None:
+    before = await callers.admin.get(USER), await callers.admin.limits()
+    with pytest.raises(InvalidArgument) as refused:
+        await call(callers.admin)
+    assert refused.value.field == field
+    assert (await callers.admin.get(USER), await callers.admin.limits()) == before
 
 
 @pytest.mark.parametrize(("field", "call"), WRONG.values(), ids=WRONG)

@@ -57,6 +57,7 @@ class Reservation:
     stored: int = 0
     outcome: str = ""
     save: int | None = None
+    is_admitted: bool = True
 
     @property
     def holds_bytes(self) -> int:
@@ -167,7 +168,7 @@ class Oracle:
     def release(self, run: tuple[int, int], token: int, user: str) -> str:
         known = self.runs.get(run)
         if known is None:
-            self.runs[run] = Reservation(user, "released", token=token)
+            self.runs[run] = Reservation(user, "released", token=token, is_admitted=False)
             return "done"
         if known.user != user:
             return "NOT_FOUND"
@@ -195,6 +196,21 @@ class Oracle:
                 subject.move("refund", run.price)
             run.state = "released" if run.save is None else "settled"
         return len(open_runs)
+
+    def became(self, user: str) -> tuple[int, int, int, int, int, int]:
+        """Of the user's runs: all, kept, delivered, failed; bytes kept, credits spent."""
+        runs = [run for run in self.runs.values() if run.user == user and run.is_admitted]
+        kept = [run for run in runs if run.state == "settled" and run.outcome == "kept"]
+        settled_once = [run for run in runs if run.outcome]
+        failed = [run for run in runs if run.state == "released" and not run.outcome]
+        return (
+            len(runs),
+            len(kept),
+            len(settled_once) - len(kept),
+            len(failed),
+            sum(run.stored for run in kept),
+            sum(run.price for run in settled_once),
+        )
 
     def grant(self, request: int, user: str, amount: int) -> str:
         subject = self.subject(user)

@@ -37,11 +37,14 @@ async def admitted(store: QuotaStore, user: UUID, reserve: int, price: int = 0) 
 
 
 async def age(pool: Pool, run: Run, hours: int) -> None:
-    """Makes the admission that many hours older."""
+    """Makes the admission, and that of its save, that many hours older."""
     async with pool.connection() as connection:
         await connection.execute(
-            "UPDATE reservations SET create_time = create_time - %s WHERE generation_id = %s",
-            (timedelta(hours=hours), run.generation_id),
+            """
+            UPDATE reservations SET create_time = create_time - %(age)s, save_time = save_time - %(age)s
+            WHERE generation_id = %(run)s
+            """,
+            {"age": timedelta(hours=hours), "run": run.generation_id},
         )
 
 

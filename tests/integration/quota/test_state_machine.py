@@ -5,7 +5,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from services.kernel.ids import new_id
 from services.kernel.postgres import Pool, open_pool
 from services.quota.books import Books
 from services.quota.credits import Credits
-from services.quota.model import LimitTarget, Outcome, Quota, Run
+from services.quota.model import DailyUsage, LimitTarget, Outcome, Quota, Run
 from services.quota.store.credits import CreditStore
 from tests.integration.quota.books import drift
 from tests.integration.quota.oracle import WELCOME, Oracle
@@ -77,7 +77,7 @@ class Real:
         self.credit_store = CreditStore(self.pool)
 
     def run(self, work: Coroutine[Any, Any, Any], subject: str = "", role: str = "user") -> Any:
-        """The result of `work`, done by the gateway for `subject`."""
+        """The result of `work`, done by the gateway for `subject` (who may be an administrator)."""
 
         async def as_gateway() -> Any:
             context.set_caller(context.Caller(subject, role, "gateway", frozenset(), expires_at=0))
@@ -257,7 +257,10 @@ class Comparison(RuleBasedStateMachine):
         if chance:
             return
         self.real.execute(
-            "UPDATE reservations SET create_time = create_time - interval '49 hours'",
+            """
+            UPDATE reservations
+            SET create_time = create_time - interval '49 hours', save_time = save_time - interval '49 hours'
+            """,
             "UPDATE holds SET expire_time = expire_time - interval '49 hours'",
         )
         assert self.real.run(self.real.books.runs.release_abandoned()) == self.oracle.abandon()
@@ -279,7 +282,7 @@ class Comparison(RuleBasedStateMachine):
         self.set_limit(LimitTarget.DEFAULT, None, quota)
 
     def set_limit(self, target: LimitTarget, target_id: UUID | None, quota: int) -> None:
-        self.real.run(self.real.books.runs.set_limit(target, target_id, quota))
+        self.real.run(self.real.books.runs.set_limit(target, target_id, quota), role="admin")
 
     @rule(user=users, group=st.none() | groups, version=st.integers(0, 5))
     def set_subject(self, user: str, group: str | None, version: int) -> None:
@@ -321,6 +324,26 @@ class Comparison(RuleBasedStateMachine):
                 for entry in reversed(told)
             ]
             assert moved == self.oracle.subject(user).entries
+            assert self.days_of(user) == self.oracle.became(user)
+
+    def days_of(self, user: str) -> tuple[int, ...]:
+        """What the user's days add up to, asked for one after the other."""
+        last = datetime.now(UTC).date() + timedelta(days=1)
+        user_id, after = self.id_of(user), None
+        found: list[DailyUsage] = []
+        while True:
+            days, after = self.ask(
+                self.real.books.reporting.days(
+                    user_id, last - timedelta(days=365), last, after, page_size=2
+                ),
+                user,
+            )
+            found += days
+            if after is None:
+                break
+        assert [usage.day for usage in found] == sorted({usage.day for usage in found})
+        figures = ("runs", "kept", "delivered", "failed", "kept_bytes", "spent_credits")
+        return tuple(sum(getattr(usage, name) for usage in found) for name in figures)
 
 
 def compare(real: Real, *, examples: int, steps: int) -> None:
