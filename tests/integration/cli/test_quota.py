@@ -9,8 +9,14 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.stack import Stack
-from reelgate.gateway.v1 import identity_pb2, identity_pb2_grpc
+from reelgate.gateway.v1 import (
+    identity_pb2,
+    identity_pb2_grpc,
+    reconciliation_pb2,
+    reconciliation_pb2_grpc,
+)
 from services.cli.__main__ import main
+from services.kernel.errors import PermissionDenied
 from services.kernel.grpc_client import make_channel
 from services.kernel.status import rpc_errors
 from tests.faults.product import MODEL, Product
@@ -238,7 +244,27 @@ async def _told(product: Product, *metrics: str) -> None:
             await asyncio.sleep(0.5)
 
 
-async def test_g9_only_an_administrator_may_reconcile(stack: Stack, reelgate: Reelgate) -> None:
-    code, _, err = await reelgate("quota", "reconcile", "--email", "no@body.test")
-    assert code == 1
+async def test_g9_whom_nobody_knows_is_not_compared(reelgate: Reelgate) -> None:
+    code, out, err = await reelgate("quota", "reconcile", "--email", "no@body.test")
+    assert (code, out) == (1, "")
     assert "no@body.test" in err
+
+
+async def test_g9_only_an_administrator_may_compare(product: Product) -> None:
+    password = "correct horse battery"
+    async with make_channel(product.stack.ready.grpc["gateway"]) as channel:
+        identity = identity_pb2_grpc.IdentityServiceStub(channel)
+        user = identity_pb2.CreateUserRequest(email="somebody@example.com", password=password)
+        await identity.CreateUser(
+            user, metadata=[("authorization", product.headers["Authorization"])]
+        )
+        login = identity_pb2.LoginRequest(email=user.email, password=password)
+        token = (await identity.Login(login)).tokens.access_token
+        reconciliation = reconciliation_pb2_grpc.ReconciliationServiceStub(channel)
+        call = reconciliation.Reconcile(
+            reconciliation_pb2.ReconcileRequest(repair=True),
+            metadata=[("authorization", f"Bearer {token}")],
+        )
+        with pytest.raises(PermissionDenied), rpc_errors():
+            async for _ in call:
+                pass
