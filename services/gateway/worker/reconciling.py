@@ -46,6 +46,7 @@ class DailyRound:
         self._drifts = drifts
         self._timers = timers
         self._interval_seconds = interval_seconds
+        self._retry_seconds = min(_RETRY_SECONDS, interval_seconds)
 
     async def go_round_for_ever(self) -> None:
         """Looks whether a page is due and does it, and tells the metrics what is known."""
@@ -71,7 +72,7 @@ class DailyRound:
             last = await self._reconciliation.page(turn.position)
         except ReelgateError as error:
             log.warning("reconciliation_postponed", reason=error.reason)
-            await self._timers.advance(_TIMER, turn.position, _RETRY_SECONDS)
+            await self._timers.advance(_TIMER, turn.position, self._retry_seconds)
             return False
         if last is None:
             log.info("reconciled")

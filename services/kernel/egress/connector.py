@@ -2,10 +2,12 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from ssl import SSLContext
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
@@ -24,8 +26,23 @@ class Attempt:
 current_attempt: Final[ContextVar[Attempt | None]] = ContextVar("egress_attempt", default=None)
 
 
+class _Handler(ResponseHandler):
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        super().set_exception(exc, *cause)
+        # Of what is wrong behind the head aiohttp (3.14) tells whoever waits for a head only: whoever reads the body
+        # would wait for ever, since it has ended the read timeout as well.
+        body = self._payload
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(exc, *cause)
+
+
 class _Connector(aiohttp.TCPConnector):
     allowed_protocol_schema_set = frozenset({"http", "https"})
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        handler: type[ResponseHandler] = _Handler
+        self._factory = partial(handler, loop=self._loop)
 
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout

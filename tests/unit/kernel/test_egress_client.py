@@ -294,6 +294,15 @@ async def cut_chunk(head: str, reader: asyncio.StreamReader, writer: asyncio.Str
     writer.close()
 
 
+async def babble_later(
+    head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+    await asyncio.sleep(0.05)
+    writer.write(b"no size\r\n")
+    await asyncio.Event().wait()
+
+
 async def stall(head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
     await asyncio.Event().wait()
@@ -303,7 +312,7 @@ async def stall(head: str, reader: asyncio.StreamReader, writer: asyncio.StreamW
     ("answer", "kind"),
     [
         (reset, "reset"), (hang_up, "reset"), (never, "timeout"), (babble, "protocol"),
-        (cut, "reset"), (cut_chunk, "reset"), (stall, "timeout"),
+        (cut, "reset"), (cut_chunk, "reset"), (stall, "timeout"), (babble_later, "protocol"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(
