@@ -281,7 +281,19 @@ async def test_without_s3_browsers_upload_through_the_server(
         assert caught.value.reason == "NO_TIER"
         with own.up():
             await eventually(lambda: 'tier_healthy{tier="s3"} 1.0' in process.metrics(), 20)
-            assert (await commit(client, link.object_id)).size_bytes == 100
+            # On a busy machine a server that has just come back may falter once more.
+            async with asyncio.timeout(20):
+                while (kept := await committed_if_it_can_be(client, link.object_id)) is None:
+                    await asyncio.sleep(0.2)
+            assert kept.size_bytes == 100
+
+
+async def committed_if_it_can_be(client: Client, object_id: str) -> storage_pb2.StoredObject | None:
+    try:
+        return await commit(client, object_id)
+    except Unavailable as not_yet:
+        assert not_yet.reason == "NO_TIER"
+        return None
 
 
 async def test_proxy_delivery_hides_the_bucket_from_browsers(
