@@ -14,6 +14,7 @@ from reelgate.quota.v1 import credit_pb2, credit_pb2_grpc, quota_pb2, quota_pb2_
 from services.kernel.grpc_server import make_server, serving
 from services.kernel.ids import new_id
 from services.kernel.postgres import open_pool
+from services.kernel.runtime import background
 from services.kernel.status import rpc_errors
 from services.kernel.tokens import Signer, Verifier
 from services.quota.books import Books
@@ -251,8 +252,9 @@ async def quota_server(
     """Serves a database that is up to date on a free port, for the length of the block."""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(database, min_size=1, max_size=pool_size))
+        work = await stack.enter_async_context(background())
         server = make_server(Verifier(keys.jwks_file, "quota"))
-        books = Books.on(pool, default_bytes, new_user_credits)
+        books = Books.on(pool, work, default_bytes, new_user_credits)
         names = (*quota_servicer.add_to(server, books), *credit_servicer.add_to(server, books))
         port = await stack.enter_async_context(
             serving(server, "127.0.0.1:0", names, drain_seconds=1)

@@ -18,6 +18,7 @@ from services.kernel import context
 from services.kernel.errors import ReelgateError
 from services.kernel.ids import new_id
 from services.kernel.postgres import Pool, open_pool
+from services.kernel.runtime import background
 from services.quota.books import Books
 from services.quota.credits import Credits
 from services.quota.model import DailyUsage, LimitTarget, Outcome, Quota, Run
@@ -51,7 +52,6 @@ class CrashingPool:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self.max_size = pool.max_size
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
@@ -72,8 +72,10 @@ class Real:
         self.pool: Pool = self.run(
             self._stack.enter_async_context(open_pool(url, min_size=1, max_size=2))
         )
-        self.books = Books.on(self.pool, new_user_credits=WELCOME)
-        self.crashing = Books.on(cast("Pool", CrashingPool(self.pool)), new_user_credits=WELCOME)
+        work = self.run(self._stack.enter_async_context(background()))
+        crashing = cast("Pool", CrashingPool(self.pool))
+        self.books = Books.on(self.pool, work, new_user_credits=WELCOME)
+        self.crashing = Books.on(crashing, work, new_user_credits=WELCOME)
         self.credit_store = CreditStore(self.pool)
 
     def run(self, work: Coroutine[Any, Any, Any], subject: str = "", role: str = "user") -> Any:
