@@ -1,6 +1,6 @@
 """A real quota server on a real database, and callers with real tokens."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -11,6 +11,7 @@ import grpc
 
 from reelgate.common.v1.run_pb2 import Run
 from reelgate.quota.v1 import credit_pb2, credit_pb2_grpc, quota_pb2, quota_pb2_grpc
+from services.kernel.errors import ReelgateError
 from services.kernel.grpc_server import make_server, serving
 from services.kernel.ids import new_id
 from services.kernel.postgres import open_pool
@@ -228,6 +229,15 @@ class Callers:
         return self._signer.sign(
             subject, audience=["quota"], lifetime_seconds=300, role=role, actor=actor
         )
+
+
+async def verdict(call: Awaitable[object]) -> str:
+    """Either "ok" or the reason of the refusal."""
+    try:
+        await call
+    except ReelgateError as error:
+        return error.reason
+    return "ok"
 
 
 def new_run(number: int = 0, lease: int = 0) -> Run:
