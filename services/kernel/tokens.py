@@ -28,7 +28,7 @@ log = structlog.get_logger()
 ISSUER: Final = "reelgate-gateway"
 _ALGORITHM: Final = "EdDSA"
 _CLOCK_SKEW_SECONDS: Final = 5
-_CACHE_SIZE: Final = 4096
+_CACHE_SIZE: Final = 16_384
 
 
 def generate_signing_key() -> str:

@@ -30,19 +30,19 @@ async def serve(settings: QuotaSettings, runtime: Runtime) -> None:
     if settings.migrate_on_start:
         await migrate(settings.migration_url, MIGRATIONS)
     url = settings.database_url.get_secret_value()
-    async with open_pool(url, min_size=2, max_size=settings.pool_size) as pool:
-        books = Books.on(pool, settings.default_bytes, settings.new_user_credits)
+    async with (
+        open_pool(url, min_size=2, max_size=settings.pool_size) as pool,
+        background() as work,
+    ):
+        books = Books.on(pool, work, settings.default_bytes, settings.new_user_credits)
         server = make_server(verifier)
         names = (*quota_server.add_to(server, books), *credit_server.add_to(server, books))
-        async with (
-            background() as work,
-            serving(
-                server,
-                settings.listen,
-                names,
-                drain_seconds=_DRAIN_SECONDS,
-                with_reflection=settings.reflection,
-            ),
+        async with serving(
+            server,
+            settings.listen,
+            names,
+            drain_seconds=_DRAIN_SECONDS,
+            with_reflection=settings.reflection,
         ):
             work.start(watch(books.runs, books.ledger))
             await runtime.ready_until_stopped()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from services.kernel.postgres import Pool
+from services.kernel.runtime import Background
 from services.quota.ledger import Ledger
 from services.quota.pricing import Pricing
 from services.quota.recounting import Recounting
@@ -27,10 +28,12 @@ class Books:
     reporting: Reporting
 
     @classmethod
-    def on(cls, pool: Pool, default_bytes: int = 0, new_user_credits: int = 0) -> Self:
-        """Those of a database that is up to date, with the installation's defaults."""
+    def on(
+        cls, pool: Pool, work: Background, default_bytes: int = 0, new_user_credits: int = 0
+    ) -> Self:
+        """Those of a database that is up to date, with the installation's defaults; `work` outlives every call."""
         return cls(
-            QuotaService(QuotaStore(pool, default_bytes, new_user_credits)),
+            QuotaService(QuotaStore(pool, work, default_bytes, new_user_credits)),
             Ledger(CreditStore(pool, new_user_credits)),
             Pricing(PriceStore(pool)),
             Recounting(RecountStore(pool)),

@@ -62,7 +62,8 @@ BEGIN
 END
 $$;
 
--- As of 0002, but a save does not change when the run was admitted.
+-- As of 0002, but a save does not change when the run was admitted. The run is found by its key alone: the indexes by user
+-- and of what is open would lead to many.
 CREATE OR REPLACE FUNCTION admit_save(
     p_generation_id uuid, p_run integer, p_lease_token bigint, p_user_id uuid, p_reserve bigint, p_fallback bigint
 ) RETURNS answer
@@ -75,9 +76,8 @@ DECLARE
 BEGIN
     SELECT * INTO u FROM subjects WHERE user_id = p_user_id FOR NO KEY UPDATE;
     s := standing_of(u, p_fallback);
-    SELECT * INTO r FROM reservations
-    WHERE generation_id = p_generation_id AND run = p_run AND user_id = p_user_id;
-    IF NOT FOUND THEN
+    SELECT * INTO r FROM reservations WHERE generation_id = p_generation_id AND run = p_run;
+    IF NOT FOUND OR r.user_id <> p_user_id THEN
         RETURN ('unknown', 0, NULL)::answer;
     END IF;
     verdict := CASE

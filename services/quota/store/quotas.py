@@ -1,10 +1,9 @@
-"""SQL of byte quotas and runs. Each call is one statement, so one transaction and one round trip.
+"""SQL of byte quotas and runs. Each call is decided within one statement, so in one transaction and one round trip.
 
 What decides lies in the database's functions (migrations): there the limits and the figures are read
 while the user's row is locked, which no statement sent from here could do in one round trip.
 """
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -13,6 +12,7 @@ from uuid import UUID
 from psycopg.rows import args_row, scalar_row
 
 from services.kernel.postgres import Pool
+from services.kernel.runtime import Background
 from services.quota.model import (
     Answer,
     GroupLimit,
@@ -24,26 +24,36 @@ from services.quota.model import (
     Verdict,
 )
 from services.quota.store.rows import only
+from services.quota.store.together import Together
 
-_ADMIT: Final = """
-SELECT verdict, amount_bytes, (standing).balance, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
-       (standing).reserved_bytes, (standing).quota_source
-FROM admit(%s, %s, %s, %s, %s, %s, %s)
+# Of each call its place and its answer, see `Together`.
+_DECIDED: Final = """
+SELECT place, (a).verdict, (a).amount_bytes, ((a).standing).balance, ((a).standing).user_id, ((a).standing).quota_bytes,
+       ((a).standing).used_bytes, ((a).standing).reserved_bytes, ((a).standing).quota_source
 """
-_ADMIT_SAVE: Final = """
-SELECT verdict, amount_bytes, (standing).balance, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
-       (standing).reserved_bytes, (standing).quota_source
-FROM admit_save(%s, %s, %s, %s, %s, %s)
+_ADMIT: Final = f"""{_DECIDED} FROM (
+    SELECT place, admit(generation_id, run, user_id, bytes, price, %s, %s) AS a
+    FROM unnest(%s::uuid[], %s::integer[], %s::uuid[], %s::bigint[], %s::bigint[])
+        WITH ORDINALITY c (generation_id, run, user_id, bytes, price, place)
+) decided
 """
-_SETTLE: Final = """
-SELECT verdict, amount_bytes, (standing).balance, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
-       (standing).reserved_bytes, (standing).quota_source
-FROM settle(%s, %s, %s, %s, %s, %s, %s)
+_ADMIT_SAVE: Final = f"""{_DECIDED} FROM (
+    SELECT place, admit_save(generation_id, run, lease_token, user_id, bytes, %s) AS a
+    FROM unnest(%s::uuid[], %s::integer[], %s::bigint[], %s::uuid[], %s::bigint[])
+        WITH ORDINALITY c (generation_id, run, lease_token, user_id, bytes, place)
+) decided
 """
-_RELEASE: Final = """
-SELECT verdict, amount_bytes, (standing).balance, (standing).user_id, (standing).quota_bytes, (standing).used_bytes,
-       (standing).reserved_bytes, (standing).quota_source
-FROM release(%s, %s, %s, %s, %s)
+_SETTLE: Final = f"""{_DECIDED} FROM (
+    SELECT place, settle(generation_id, run, lease_token, owner_id, bytes, outcome, %s) AS a
+    FROM unnest(%s::uuid[], %s::integer[], %s::bigint[], %s::uuid[], %s::bigint[], %s::run_outcome[])
+        WITH ORDINALITY c (generation_id, run, lease_token, owner_id, bytes, outcome, place)
+) decided
+"""
+_RELEASE: Final = f"""{_DECIDED} FROM (
+    SELECT place, release(generation_id, run, lease_token, owner_id, %s) AS a
+    FROM unnest(%s::uuid[], %s::integer[], %s::bigint[], %s::uuid[])
+        WITH ORDINALITY c (generation_id, run, lease_token, owner_id, place)
+) decided
 """
 _GET: Final = """
 SELECT u.user_id, q.quota_bytes, coalesce(s.used_bytes, 0), coalesce(s.reserved_bytes, 0), q.quota_source
@@ -83,73 +93,53 @@ class QuotaStore:
     `new_user_credits` what a user is given when his first run is admitted, if nothing was before.
     """
 
-    def __init__(self, pool: Pool, default_bytes: int = 0, new_user_credits: int = 0) -> None:
+    def __init__(
+        self, pool: Pool, work: Background, default_bytes: int = 0, new_user_credits: int = 0
+    ) -> None:
         self._pool = pool
         self._default_bytes = default_bytes
-        self._new_user_credits = new_user_credits
-        # Waiting here is much cheaper than waiting in the pool (a third of all time spent on a call).
-        self._turns = asyncio.Semaphore(pool.max_size)
+
+        def together(statement: str, *constants: object) -> Together[Answer]:
+            return Together(pool, work, statement, constants, _answer)
+
+        self._admits = together(_ADMIT, default_bytes, new_user_credits)
+        self._saves = together(_ADMIT_SAVE, default_bytes)
+        self._settles = together(_SETTLE, default_bytes)
+        self._releases = together(_RELEASE, default_bytes)
 
     async def admit(
         self, run: Run, user_id: UUID, reserve_bytes: int, price_credits: int
     ) -> Answer:
         """Reserves bytes and holds credits, or tells why not."""
-        return await self._decide(
-            _ADMIT,
-            (
-                run.generation_id,
-                run.number,
-                user_id,
-                reserve_bytes,
-                price_credits,
-                self._default_bytes,
-                self._new_user_credits,
-            ),
+        return await self._admits.ask(
+            user_id, run.generation_id, run.number, user_id, reserve_bytes, price_credits
         )
 
     async def admit_save(self, run: Run, user_id: UUID, reserve_bytes: int) -> Answer:
         """Reserves bytes for what was not kept, or tells why not."""
-        return await self._decide(
-            _ADMIT_SAVE,
-            (
-                run.generation_id,
-                run.number,
-                run.lease_token,
-                user_id,
-                reserve_bytes,
-                self._default_bytes,
-            ),
+        return await self._saves.ask(
+            user_id, run.generation_id, run.number, run.lease_token, user_id, reserve_bytes
         )
 
     async def settle(
         self, run: Run, owner_id: UUID | None, stored_bytes: int, outcome: Outcome
     ) -> Answer:
         """Turns a reservation of `owner_id` (None: of anyone) into bytes used and credits spent, or tells why not."""
-        return await self._decide(
-            _SETTLE,
-            (
-                run.generation_id,
-                run.number,
-                run.lease_token,
-                owner_id,
-                stored_bytes,
-                outcome.value,
-                self._default_bytes,
-            ),
+        return await self._settles.ask(
+            owner_id,
+            run.generation_id,
+            run.number,
+            run.lease_token,
+            owner_id,
+            stored_bytes,
+            outcome.value,
         )
 
     async def release(self, run: Run, owner_id: UUID | None) -> Answer:
         """Frees what a run of `owner_id` (None: of anyone) holds and leaves a tombstone, or tells why not."""
-        return await self._decide(
-            _RELEASE,
-            (run.generation_id, run.number, run.lease_token, owner_id, self._default_bytes),
+        return await self._releases.ask(
+            owner_id, run.generation_id, run.number, run.lease_token, owner_id
         )
-
-    async def _decide(self, statement: str, values: Sequence[object]) -> Answer:
-        async with self._turns, self._pool.connection() as connection:
-            cursor = connection.cursor(row_factory=args_row(_answer))
-            await cursor.execute(statement, values)
-            return await only(cursor)
 
     async def get(self, user_id: UUID) -> Quota:
         """How a user stands; one never heard of has the default and holds nothing."""

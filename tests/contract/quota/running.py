@@ -1,6 +1,6 @@
 """A real quota server on a real database, and callers with real tokens."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -11,9 +11,11 @@ import grpc
 
 from reelgate.common.v1.run_pb2 import Run
 from reelgate.quota.v1 import credit_pb2, credit_pb2_grpc, quota_pb2, quota_pb2_grpc
+from services.kernel.errors import ReelgateError
 from services.kernel.grpc_server import make_server, serving
 from services.kernel.ids import new_id
 from services.kernel.postgres import open_pool
+from services.kernel.runtime import background
 from services.kernel.status import rpc_errors
 from services.kernel.tokens import Signer, Verifier
 from services.quota.books import Books
@@ -229,6 +231,15 @@ class Callers:
         )
 
 
+async def verdict(call: Awaitable[object]) -> str:
+    """Either "ok" or the reason of the refusal."""
+    try:
+        await call
+    except ReelgateError as error:
+        return error.reason
+    return "ok"
+
+
 def new_run(number: int = 0, lease: int = 0) -> Run:
     """A run of a new generation."""
     return Run(generation_id=str(new_id()), number=number, lease_token=lease)
@@ -251,8 +262,9 @@ async def quota_server(
     """Serves a database that is up to date on a free port, for the length of the block."""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(database, min_size=1, max_size=pool_size))
+        work = await stack.enter_async_context(background())
         server = make_server(Verifier(keys.jwks_file, "quota"))
-        books = Books.on(pool, default_bytes, new_user_credits)
+        books = Books.on(pool, work, default_bytes, new_user_credits)
         names = (*quota_servicer.add_to(server, books), *credit_servicer.add_to(server, books))
         port = await stack.enter_async_context(
             serving(server, "127.0.0.1:0", names, drain_seconds=1)

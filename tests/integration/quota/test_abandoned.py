@@ -21,11 +21,6 @@ HOURS_48 = timedelta(hours=48)
 
 
 @pytest.fixture
-def store(pool: Pool) -> QuotaStore:
-    return QuotaStore(pool, new_user_credits=1000)
-
-
-@pytest.fixture
 def credit_store(pool: Pool) -> CreditStore:
     return CreditStore(pool, new_user_credits=1000)
 

@@ -23,8 +23,10 @@ FROM ledger WHERE seq = 2
     "statement",
     ["UPDATE ledger SET amount = 1", "DELETE FROM ledger", "TRUNCATE ledger"],
 )
-async def test_g7_no_entry_is_changed_or_removed(pool: Pool, statement: str) -> None:
-    await QuotaStore(pool, new_user_credits=10).admit(Run(new_id(), 0), new_id(), 0, 5)
+async def test_g7_no_entry_is_changed_or_removed(
+    pool: Pool, store: QuotaStore, statement: str
+) -> None:
+    await store.admit(Run(new_id(), 0), new_id(), 0, 5)
     async with pool.connection() as connection:
         with pytest.raises(psycopg.errors.RaiseException, match="never changed"):
             await connection.execute(statement)
@@ -32,8 +34,8 @@ async def test_g7_no_entry_is_changed_or_removed(pool: Pool, statement: str) -> 
         assert await cursor.fetchone() == (2,)
 
 
-async def test_g7_a_second_hold_of_one_run_is_impossible(pool: Pool) -> None:
-    await QuotaStore(pool, new_user_credits=10).admit(Run(new_id(), 0), new_id(), 0, 5)
+async def test_g7_a_second_hold_of_one_run_is_impossible(pool: Pool, store: QuotaStore) -> None:
+    await store.admit(Run(new_id(), 0), new_id(), 0, 5)
     async with pool.connection() as connection:
         with pytest.raises(psycopg.errors.UniqueViolation):
             await connection.execute(_ENTRY, (5,))
@@ -41,8 +43,8 @@ async def test_g7_a_second_hold_of_one_run_is_impossible(pool: Pool) -> None:
             await connection.execute(_ENTRY, (0,))
 
 
-async def test_g7_no_balance_becomes_negative(pool: Pool) -> None:
-    await QuotaStore(pool, new_user_credits=10).admit(Run(new_id(), 0), new_id(), 0, 5)
+async def test_g7_no_balance_becomes_negative(pool: Pool, store: QuotaStore) -> None:
+    await store.admit(Run(new_id(), 0), new_id(), 0, 5)
     async with pool.connection() as connection:
         for column in ("balance", "held", "spent"):
             with pytest.raises(psycopg.errors.CheckViolation):

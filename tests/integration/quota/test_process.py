@@ -1,12 +1,9 @@
 """The service as processes: started, asked, killed, told to stop, given wrong settings."""
 
 import asyncio
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,58 +13,13 @@ import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from deploy.local import ports
 from deploy.local.databases import address_for, create_roles
 from services.kernel.errors import ReelgateError
 from services.kernel.ids import new_id
 from tests.contract.quota.running import Callers, Keys, new_run
+from tests.integration.quota.process import COMMAND, ROOT, Process
 
-ROOT = Path(__file__).parents[3]
 _ROLE = "quota_of_one_test"
-COMMAND = (sys.executable, "-m", "services.quota")
-
-
-class Process:
-    """One `python -m services.quota` on ports of its own."""
-
-    def __init__(self, database: str, keys: Keys) -> None:
-        port, admin_port = ports.choose(), ports.choose()
-        self.address = f"127.0.0.1:{port}"
-        self.admin = f"http://127.0.0.1:{admin_port}"
-        self.environment = {
-            **_surroundings(),
-            "REELGATE_QUOTA_LISTEN": self.address,
-            "REELGATE_QUOTA_ADMIN_LISTEN": f"127.0.0.1:{admin_port}",
-            "REELGATE_QUOTA_DATABASE_URL": database,
-            "REELGATE_QUOTA_DEFAULT_BYTES": "1000",
-            "REELGATE_JWKS_FILE": str(keys.jwks_file),
-        }
-
-    @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[str]]:
-        with subprocess.Popen(
-            COMMAND, env=self.environment, cwd=ROOT, stderr=subprocess.PIPE, text=True
-        ) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    async def until_ready(self) -> None:
-        async with aiohttp.ClientSession() as session:
-            while True:
-                try:
-                    async with session.get(f"{self.admin}/readyz") as answer:
-                        if answer.status == 200:
-                            return
-                except aiohttp.ClientConnectionError:
-                    pass
-                await asyncio.sleep(0.05)
-
-
-def _surroundings() -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if "REELGATE" not in name}
-    return own | {"PYTHONPATH": f"{ROOT}:{ROOT / 'protos' / 'gen'}"}
 
 
 def finish(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -84,10 +36,15 @@ def finish(environment: Mapping[str, str], *arguments: str) -> subprocess.Comple
 
 
 @pytest.fixture
-def process(database: str, keys: Keys) -> Process:
+def process(database: str, keys: Keys, tmp_path: Path) -> Process:
     """As in an installation: the service has a role and a schema of its own, and sees nothing else."""
     create_roles(database, {_ROLE: "a password"})
-    return Process(address_for(database, _ROLE, "a password"), keys)
+    return Process(
+        address_for(database, _ROLE, "a password"),
+        keys,
+        tmp_path / "quota.log",
+        REELGATE_QUOTA_DEFAULT_BYTES="1000",
+    )
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""Many at once on the same rows: never a byte or a credit over, one outcome for each run (G2, G3, G7)."""
+"""Many at once on the same rows: never a byte or a credit over, one outcome for each run (G2, G3, G7).
+
+The races that are tried thousands of times are in tests/faults/quota.
+"""
 
 import asyncio
 import random
@@ -12,13 +15,8 @@ import pytest
 from services.kernel.errors import Unavailable
 from services.kernel.ids import new_id
 from services.kernel.postgres import Pool
-from tests.contract.quota.running import Callers, Keys, leased, new_run, quota_server
+from tests.contract.quota.running import Callers, Keys, leased, new_run, quota_server, verdict
 from tests.integration.quota.books import drift
-from tests.integration.quota.contests import (
-    admissions_at_the_limit,
-    cancels_against_completions,
-    verdict,
-)
 
 _WAIT_BEFORE_SUBJECTS_CHANGE = """
 CREATE FUNCTION wait_here() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -93,22 +91,6 @@ async def test_one_run_claimed_by_two_users_at_once_belongs_to_one(
         assert sorted(said) == ["RUN_MISMATCH", "ok"]
         reserved = [(await replicas[0].admin.get(user)).reserved_bytes for user in users]
         assert sorted(reserved) == [0, 7]
-    assert await drift(pool) == []
-
-
-async def test_g2_g7_at_the_limit_of_room_or_credits_exactly_those_that_fit_succeed(
-    replicas: list[Callers], pool: Pool
-) -> None:
-    """A slice of what `python -m tests.integration.quota` does a thousand times."""
-    await admissions_at_the_limit(replicas, 8)
-    assert await drift(pool) == []
-
-
-async def test_g3_g7_settle_and_release_racing_have_one_outcome(
-    replicas: list[Callers], pool: Pool
-) -> None:
-    outcomes = await cancels_against_completions(replicas, 400)
-    assert outcomes.total() == 400
     assert await drift(pool) == []
 
 

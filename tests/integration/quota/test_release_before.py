@@ -49,11 +49,6 @@ def before(pool: Pool) -> Before:
 
 
 @pytest.fixture
-def store(pool: Pool) -> QuotaStore:
-    return QuotaStore(pool, new_user_credits=1000)
-
-
-@pytest.fixture
 def credit_store(pool: Pool) -> CreditStore:
     return CreditStore(pool, new_user_credits=1000)
 
