@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from reelgate.gateway.v1 import generation_pb2, identity_pb2
+from reelgate.quota.v1 import credit_pb2, quota_pb2
 from reelgate.storage.v1 import settings_pb2, storage_pb2
 from services.kernel.errors import NotFound
 from tests.contract.frontend_bff import messages
 from tests.contract.frontend_bff.conftest import Bff, token
 from tests.contract.frontend_bff.fakes import Backend
-from tests.contract.frontend_bff.messages import GENERATION, OBJECT
+from tests.contract.frontend_bff.messages import GENERATION, GROUP, OBJECT, USER
 
 _many = settings(
     max_examples=80,
@@ -95,6 +96,46 @@ _s3_bodies = st.one_of(
     st.fixed_dictionaries({}, optional=_s3_fields),
     _values,
 )
+_limits = st.one_of(st.integers(-3, 3), st.integers(), _values)
+_ids = st.one_of(st.just(GROUP), st.none(), _values)
+_whole = st.one_of(st.integers(), _values)
+_people_fields = {
+    "email": st.one_of(st.just("a@b.org"), _values),
+    "password": st.one_of(st.just("correct horse"), _values),
+    "role": st.one_of(st.sampled_from(["user", "admin"]), _values),
+    "group_id": _ids,
+    "disabled": st.one_of(st.booleans(), _values),
+    "name": st.one_of(st.just("team"), _values),
+    "quota_limit_bytes": _limits,
+}
+_people_bodies = st.one_of(st.fixed_dictionaries({}, optional=_people_fields), _values)
+_grant_bodies = st.one_of(
+    st.fixed_dictionaries(
+        {"amount": _whole, "reason": st.one_of(st.just("why"), _values)},
+        optional={"request_id": _ids},
+    ),
+    _values,
+)
+_times = st.datetimes(timezones=st.timezones()).map(
+    lambda moment: moment.isoformat(timespec="seconds")
+)
+_price_bodies = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "prices": st.lists(
+                st.fixed_dictionaries(
+                    {"model": st.one_of(st.just("m"), _values), "credits": _whole},
+                    optional={
+                        "duration_seconds": _whole,
+                        "effective_at": st.one_of(st.none(), _times, _values),
+                    },
+                ),
+                max_size=3,
+            )
+        }
+    ),
+    _values,
+)
 _header_texts = st.text(
     alphabet=st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"),
     max_size=40,
@@ -115,6 +156,22 @@ def known(backend: Backend) -> None:
         "Login": identity_pb2.LoginResponse(user=messages.user(), tokens=messages.tokens()),
         "Refresh": identity_pb2.RefreshResponse(user=messages.user(), tokens=messages.tokens()),
         "ExchangeApiKey": NotFound("None."),
+        "ListUsers": identity_pb2.ListUsersResponse(users=[messages.user()]),
+        "GetUser": identity_pb2.GetUserResponse(user=messages.user()),
+        "CreateUser": identity_pb2.CreateUserResponse(user=messages.user()),
+        "UpdateUser": identity_pb2.UpdateUserResponse(user=messages.user()),
+        "GetGroup": identity_pb2.GetGroupResponse(group=messages.group()),
+        "CreateGroup": identity_pb2.CreateGroupResponse(group=messages.group()),
+        "UpdateGroup": identity_pb2.UpdateGroupResponse(group=messages.group()),
+        "BatchGetUsage": messages.usages,
+        "ListUsage": quota_pb2.ListUsageResponse(),
+        "ListDailyUsage": quota_pb2.ListDailyUsageResponse(),
+        "ListLimits": quota_pb2.ListLimitsResponse(),
+        "SetLimits": quota_pb2.SetLimitsResponse(),
+        "ListTransactions": credit_pb2.ListTransactionsResponse(),
+        "GrantCredits": credit_pb2.GrantCreditsResponse(),
+        "ListPrices": credit_pb2.ListPricesResponse(),
+        "SetPrices": credit_pb2.SetPricesResponse(),
         "GetS3Settings": settings_pb2.GetS3SettingsResponse(),
         "UpdateS3Settings": settings_pb2.UpdateS3SettingsResponse(),
         "ResetS3Settings": settings_pb2.ResetS3SettingsResponse(),
@@ -153,6 +210,31 @@ async def test_any_json_as_s3_settings(bff: Bff, body: Any) -> None:
         ("POST", "/api/v1/admin/storage/s3/test"),
     ):
         answer = await bff.call(method, path, data=raw)
+        await _is_readable(answer)
+        assert answer.status in (200, 400)
+
+
+@_many
+@given(body=_people_bodies)
+async def test_any_json_as_people_and_limits(bff: Bff, body: Any) -> None:
+    raw = json.dumps(body).encode()
+    for method, path in (
+        ("POST", "users"),
+        ("PATCH", f"users/{USER}"),
+        ("POST", "groups"),
+        ("PATCH", f"groups/{GROUP}"),
+        ("PUT", "quota/default"),
+    ):
+        answer = await bff.call(method, f"/api/v1/admin/{path}", data=raw)
+        await _is_readable(answer)
+        assert answer.status in (200, 201, 400)
+
+
+@_many
+@given(grant=_grant_bodies, prices=_price_bodies)
+async def test_any_json_as_credits(bff: Bff, grant: Any, prices: Any) -> None:
+    for path, body in ((f"users/{USER}/credits", grant), ("prices", prices)):
+        answer = await bff.call("POST", f"/api/v1/admin/{path}", data=json.dumps(body).encode())
         await _is_readable(answer)
         assert answer.status in (200, 400)
 
@@ -258,9 +340,7 @@ async def test_any_bytes_as_a_query(bff: Bff, query: dict[str, str | bytes]) -> 
         ),
         st.one_of(
             _query_values,
-            st.datetimes(timezones=st.timezones()).map(
-                lambda moment: moment.isoformat(timespec="seconds")
-            ),
+            _times,
         ),
         max_size=4,
     )
@@ -268,6 +348,19 @@ async def test_any_bytes_as_a_query(bff: Bff, query: dict[str, str | bytes]) -> 
 async def test_any_bytes_as_a_query_about_storage(bff: Bff, query: dict[str, str | bytes]) -> None:
     for method, path in (("GET", "uploads"), ("GET", "costs"), ("DELETE", "s3")):
         await _ask(bff, method, f"/api/v1/admin/storage/{path}", query)
+
+
+@_many
+@given(
+    query=st.dictionaries(
+        st.sampled_from(["first_date", "last_date", "user_id", "q", "page_size", "page_token"]),
+        st.one_of(_query_values, st.dates().map(str), st.just(USER)),
+        max_size=4,
+    )
+)
+async def test_any_bytes_as_a_query_about_people(bff: Bff, query: dict[str, str | bytes]) -> None:
+    for path in ("sora/usage", "sora/credits/transactions", "admin/usage", "admin/users"):
+        await _ask(bff, "GET", f"/api/v1/{path}", query)
 
 
 @_many
