@@ -13,7 +13,7 @@ from reelgate.gateway.v1 import generation_pb2, identity_pb2
 from reelgate.quota.v1 import credit_pb2, quota_pb2
 from reelgate.storage.v1 import settings_pb2, storage_pb2
 from services.kernel.errors import NotFound
-from tests.contract.frontend_bff import messages
+from tests.contract.frontend_bff import arbitrary, messages
 from tests.contract.frontend_bff.conftest import Bff, token
 from tests.contract.frontend_bff.fakes import Backend
 from tests.contract.frontend_bff.messages import GENERATION, GROUP, OBJECT, USER
@@ -22,123 +22,6 @@ _many = settings(
     max_examples=80,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-
-_nasty = st.sampled_from(
-    [
-        "\0",
-        "\ud800",
-        "\udfff\ud800",
-        "🗼",
-        "\u202e",
-        "a" * 40_000,
-        "../..",
-        "NaN",
-        "1e999",
-        "-0",
-        "",
-        "%00",
-    ]
-)
-_texts = st.one_of(st.text(max_size=20), _nasty, st.text(alphabet=st.characters(), max_size=5))
-_leaves = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.integers(10**15, 10**40), st.floats(), _texts
-)
-_values = st.recursive(
-    _leaves,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4), st.dictionaries(_texts, inner, max_size=4)
-    ),
-    max_leaves=12,
-)
-_fields = {
-    "model": st.one_of(st.just("m"), _values),
-    "prompt": st.one_of(st.just("p"), _values),
-    "media_type": st.one_of(st.sampled_from(["video", "image"]), _values),
-    "orientation": st.one_of(st.just("landscape"), _values),
-    "duration_seconds": st.one_of(st.integers(1, 25), st.floats(), _values),
-    "n": st.one_of(st.integers(), _values),
-    "parameters": st.one_of(st.dictionaries(_texts, _values, max_size=4), _values),
-    "image_url": _values,
-    "input_object_ids": st.one_of(st.lists(st.just(OBJECT), max_size=3), _values),
-    "cache": st.one_of(st.just("prefer"), _values),
-}
-_bodies = st.one_of(
-    st.fixed_dictionaries(
-        {"model": st.just("m"), "prompt": st.just("p")},
-        optional={
-            name: value for name, value in _fields.items() if name not in ("model", "prompt")
-        },
-    ),
-    st.fixed_dictionaries({}, optional=_fields),
-    _values,
-)
-_s3_fields = {
-    **dict.fromkeys(("enabled", "force_path_style"), st.one_of(st.booleans(), _values)),
-    **dict.fromkeys(
-        ("endpoint", "public_endpoint", "region", "bucket", "access_key_id", "prefix", "cdn_url"),
-        st.one_of(st.just("https://s3.example"), _values),
-    ),
-    "secret_access_key": st.one_of(st.none(), st.just("s"), _values),
-    "delivery": st.one_of(st.sampled_from(["redirect", "proxy"]), _values),
-    "etag": st.one_of(st.just("e"), _values),
-    "leave_objects_behind": st.one_of(st.booleans(), _values),
-}
-_s3_needed = ("enabled", "endpoint", "region", "bucket", "etag")
-_s3_bodies = st.one_of(
-    st.fixed_dictionaries(
-        {
-            "enabled": st.just(True),
-            **{name: st.just("s3.example") for name in _s3_needed if name != "enabled"},
-        },
-        optional={name: value for name, value in _s3_fields.items() if name not in _s3_needed},
-    ),
-    st.fixed_dictionaries({}, optional=_s3_fields),
-    _values,
-)
-_limits = st.one_of(st.integers(-3, 3), st.integers(), _values)
-_ids = st.one_of(st.just(GROUP), st.none(), _values)
-_whole = st.one_of(st.integers(), _values)
-_people_fields = {
-    "email": st.one_of(st.just("a@b.org"), _values),
-    "password": st.one_of(st.just("correct horse"), _values),
-    "role": st.one_of(st.sampled_from(["user", "admin"]), _values),
-    "group_id": _ids,
-    "disabled": st.one_of(st.booleans(), _values),
-    "name": st.one_of(st.just("team"), _values),
-    "quota_limit_bytes": _limits,
-}
-_people_bodies = st.one_of(st.fixed_dictionaries({}, optional=_people_fields), _values)
-_grant_bodies = st.one_of(
-    st.fixed_dictionaries(
-        {"amount": _whole, "reason": st.one_of(st.just("why"), _values)},
-        optional={"request_id": _ids},
-    ),
-    _values,
-)
-_times = st.datetimes(timezones=st.timezones()).map(
-    lambda moment: moment.isoformat(timespec="seconds")
-)
-_price_bodies = st.one_of(
-    st.fixed_dictionaries(
-        {
-            "prices": st.lists(
-                st.fixed_dictionaries(
-                    {"model": st.one_of(st.just("m"), _values), "credits": _whole},
-                    optional={
-                        "duration_seconds": _whole,
-                        "effective_at": st.one_of(st.none(), _times, _values),
-                    },
-                ),
-                max_size=3,
-            )
-        }
-    ),
-    _values,
-)
-_header_texts = st.text(
-    alphabet=st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"),
-    max_size=40,
 )
 
 
@@ -192,7 +75,7 @@ async def _is_readable(answer: aiohttp.ClientResponse) -> None:
 
 
 @_many
-@given(body=_bodies)
+@given(body=arbitrary.bodies)
 async def test_any_json_as_a_body(bff: Bff, body: Any) -> None:
     raw = json.dumps(body).encode()
     for path in ("/api/v1/sora/generate", "/api/v1/auth/login"):
@@ -202,7 +85,7 @@ async def test_any_json_as_a_body(bff: Bff, body: Any) -> None:
 
 
 @_many
-@given(body=_s3_bodies)
+@given(body=arbitrary.s3_bodies)
 async def test_any_json_as_s3_settings(bff: Bff, body: Any) -> None:
     raw = json.dumps(body).encode()
     for method, path in (
@@ -215,7 +98,7 @@ async def test_any_json_as_s3_settings(bff: Bff, body: Any) -> None:
 
 
 @_many
-@given(body=_people_bodies)
+@given(body=arbitrary.people_bodies)
 async def test_any_json_as_people_and_limits(bff: Bff, body: Any) -> None:
     raw = json.dumps(body).encode()
     for method, path in (
@@ -231,7 +114,7 @@ async def test_any_json_as_people_and_limits(bff: Bff, body: Any) -> None:
 
 
 @_many
-@given(grant=_grant_bodies, prices=_price_bodies)
+@given(grant=arbitrary.grant_bodies, prices=arbitrary.price_bodies)
 async def test_any_json_as_credits(bff: Bff, grant: Any, prices: Any) -> None:
     for path, body in ((f"users/{USER}/credits", grant), ("prices", prices)):
         answer = await bff.call("POST", f"/api/v1/admin/{path}", data=json.dumps(body).encode())
@@ -241,7 +124,9 @@ async def test_any_json_as_credits(bff: Bff, grant: Any, prices: Any) -> None:
 
 @_many
 @given(
-    raw=st.one_of(st.binary(max_size=200), _bodies.map(lambda body: json.dumps(body).encode()[1:]))
+    raw=st.one_of(
+        st.binary(max_size=200), arbitrary.bodies.map(lambda body: json.dumps(body).encode()[1:])
+    )
 )
 async def test_any_bytes_as_a_body(bff: Bff, raw: bytes) -> None:
     await _is_readable(await bff.call("POST", "/api/v1/sora/generate", data=raw))
@@ -251,9 +136,12 @@ async def test_any_bytes_as_a_body(bff: Bff, raw: bytes) -> None:
 @given(
     body=st.one_of(
         st.fixed_dictionaries(
-            {"size_bytes": st.one_of(st.integers(), _values), "content_type": st.just("image/png")}
+            {
+                "size_bytes": st.one_of(st.integers(), arbitrary.values),
+                "content_type": st.just("image/png"),
+            }
         ),
-        _values,
+        arbitrary.values,
     )
 )
 async def test_any_json_as_a_wish_to_upload(bff: Bff, body: Any) -> None:
@@ -340,7 +228,7 @@ async def test_any_bytes_as_a_query(bff: Bff, query: dict[str, str | bytes]) -> 
         ),
         st.one_of(
             _query_values,
-            _times,
+            arbitrary.times,
         ),
         max_size=4,
     )
@@ -378,7 +266,7 @@ async def test_any_bytes_as_a_query_about_people(bff: Bff, query: dict[str, str 
             ),
         )
     ),
-    value=_header_texts,
+    value=arbitrary.header_texts,
     prefix=st.sampled_from(
         ["", "Bearer ", "Bearer rg-", "bytes=", "reelgate_access=", "reelgate_refresh="]
     ),
