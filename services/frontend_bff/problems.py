@@ -2,15 +2,23 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal
 
 from aiohttp import web
 
 from services.frontend_bff.schemas.answers import FieldProblem, Problem
 from services.kernel import context
-from services.kernel.errors import HTTP_STATUS, InvalidArgument, ReelgateError
+from services.kernel.errors import (
+    HTTP_STATUS,
+    FailedPrecondition,
+    InvalidArgument,
+    ReelgateError,
+    category,
+)
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -24,9 +32,21 @@ _BY_REASON: Final[Mapping[str, tuple[int, str]]] = {
     "NOT_UPSTREAM": (400, ""),
     "NO_TIER": (503, "storage_disabled"),
     "OBJECT_TOO_LARGE": (413, ""),
+    "REQUEST_MISMATCH": (422, ""),
     "SOURCE_FAILED": (502, ""),
     "STALE_ETAG": (409, ""),
 }
+# Credits that can not be taken back because they are gone: nobody is asked to pay.
+_BY_KIND_AND_REASON: Final[Mapping[tuple[type[ReelgateError], str], tuple[int, str]]] = {
+    (FailedPrecondition, "INSUFFICIENT_CREDITS"): (409, ""),
+}
+Figure = Literal["used", "reserved", "quota", "requested", "balance", "price"]
+# What a refusal says in numbers.
+_FIGURES: Final[Mapping[str, tuple[Figure, ...]]] = {
+    "QUOTA_EXCEEDED": ("used", "reserved", "quota", "requested"),
+    "INSUFFICIENT_CREDITS": ("balance", "price"),
+}
+_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
 # When to come back, if the service did not say.
 _RETRY_AFTER_SECONDS: Final[Mapping[int, int]] = {429: 5, 503: 2}
 _RETRY_AFTER_SECONDS_BY_CODE: Final[Mapping[str, int]] = {"idempotency_key_busy": 1}
@@ -42,8 +62,10 @@ class BadInput(InvalidArgument):
 
 def answer(error: ReelgateError) -> web.Response:
     """The response that tells a caller about `error`."""
-    kind = next(known for known in type(error).__mro__ if known in HTTP_STATUS)
-    status, code = _BY_REASON.get(error.reason, (HTTP_STATUS[kind], ""))
+    kind = category(error)
+    status, code = _BY_KIND_AND_REASON.get(
+        (kind, error.reason), _BY_REASON.get(error.reason, (HTTP_STATUS[kind], ""))
+    )
     errors: list[FieldProblem] = []
     if isinstance(error, BadInput):
         errors = error.errors
@@ -57,8 +79,23 @@ def answer(error: ReelgateError) -> web.Response:
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return response(
-        status, code or error.reason.lower(), error.message, errors=errors, headers=headers
+        status,
+        code or error.reason.lower(),
+        error.message,
+        errors=errors,
+        figures=_figures(error),
+        headers=headers,
     )
+
+
+@contextmanager
+def after(done: str) -> Iterator[None]:
+    """Wrap the second of two changes in this: a refusal of it says as well what the first has `done`."""
+    try:
+        yield
+    except ReelgateError as error:
+        error.message = f"{done} {error.message}"
+        raise
 
 
 def response(
@@ -67,6 +104,7 @@ def response(
     detail: str,
     *,
     errors: Sequence[FieldProblem] = (),
+    figures: Mapping[Figure, int] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """A problem with this status; 429 and 503 always say when to come back."""
@@ -80,6 +118,8 @@ def response(
     }
     if errors:
         problem["errors"] = list(errors)
+    for name, figure in (figures or {}).items():
+        problem[name] = figure
     sent = dict(headers or {})
     wait = _RETRY_AFTER_SECONDS_BY_CODE.get(code) or _RETRY_AFTER_SECONDS.get(status)
     if wait:
@@ -92,3 +132,12 @@ def response(
         headers=sent,
         content_type=CONTENT_TYPE,
     )
+
+
+def _figures(error: ReelgateError) -> dict[Figure, int]:
+    said = error.metadata
+    return {
+        name: int(said[name])
+        for name in _FIGURES.get(error.reason, ())
+        if _NUMBER.fullmatch(said.get(name, ""))
+    }

@@ -21,7 +21,7 @@ from services.frontend_bff.schemas.answers import FieldProblem
 from services.frontend_bff.sessions import Cookies
 
 Handler = Callable[..., Awaitable[Any]]
-Method = Literal["GET", "POST", "PUT", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Place = Literal["path", "query", "headers", "body"]
 PLACES: Final[tuple[Place, ...]] = ("path", "query", "headers", "body")
 
@@ -112,6 +112,10 @@ class Routes:
     def put(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
         """A row for PUT."""
         return self._row("PUT", path, **options)
+
+    def patch(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
+        """A row for PATCH."""
+        return self._row("PATCH", path, **options)
 
     def delete(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
         """A row for DELETE."""

@@ -18,7 +18,7 @@ _FIXED: Final = {
 }
 _HSTS: Final = "max-age=31536000"
 _CORS_ALLOWED: Final = {
-    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range",
     "Access-Control-Max-Age": "600",
 }

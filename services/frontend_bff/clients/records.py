@@ -1,4 +1,4 @@
-"""Messages of the gateway → the JSON of generations, users and models."""
+"""Messages of the gateway → the JSON of generations, people and models."""
 
 from typing import Any, Final, cast
 
@@ -9,8 +9,15 @@ from pydantic import JsonValue
 
 from reelgate.common.v1 import media_pb2
 from reelgate.gateway.v1 import generation_pb2, identity_pb2, model_pb2
-from services.frontend_bff.schemas import answers
-from services.frontend_bff.schemas.values import MediaType, Orientation, Stage, Status, StorageType
+from services.frontend_bff.schemas import answers, people_answers
+from services.frontend_bff.schemas.values import (
+    MediaType,
+    Orientation,
+    Role,
+    Stage,
+    Status,
+    StorageType,
+)
 
 MEDIA_PATH: Final = "/api/v1/sora/media/"
 
@@ -102,7 +109,28 @@ def user(message: identity_pb2.User) -> answers.User:
     return {
         "id": message.id,
         "email": message.email,
-        "role": "admin" if message.role == identity_pb2.ROLE_ADMIN else "user",
+        "role": _role(message),
+        "created_at": message.create_time.ToJsonString(),
+    }
+
+
+def account(message: identity_pb2.User) -> people_answers.Account:
+    """A person, as administrators see him."""
+    return {
+        "id": message.id,
+        "email": message.email,
+        "role": _role(message),
+        "group_id": message.group_id or None,
+        "disabled": message.disabled,
+        "created_at": message.create_time.ToJsonString(),
+    }
+
+
+def group(message: identity_pb2.Group) -> people_answers.NamedGroup:
+    """A group without its limit."""
+    return {
+        "id": message.id,
+        "name": message.name,
         "created_at": message.create_time.ToJsonString(),
     }
 
@@ -126,6 +154,10 @@ def model(message: model_pb2.Model) -> answers.Model:
 def struct(message: Struct) -> dict[str, JsonValue]:
     """A Struct as JSON; whole numbers lose the ".0" that doubles give them."""
     return {key: _value(value) for key, value in message.fields.items()}
+
+
+def _role(message: identity_pb2.User) -> Role:
+    return "admin" if message.role == identity_pb2.ROLE_ADMIN else "user"
 
 
 def _value(value: Value) -> JsonValue:

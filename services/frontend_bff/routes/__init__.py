@@ -1,7 +1,11 @@
 """Every route, one file per resource."""
 
 from services.frontend_bff.routes import (
+    admin_groups,
+    admin_prices,
+    admin_quota,
     admin_storage,
+    admin_users,
     auth,
     events,
     generations,
@@ -12,7 +16,9 @@ from services.frontend_bff.routes import (
     quota,
     storage_status,
     uploads,
+    usage,
 )
+from services.frontend_bff.routes import credits as credits_
 from services.frontend_bff.routing import Route
 
 TABLE: tuple[Route, ...] = tuple(
@@ -25,8 +31,14 @@ TABLE: tuple[Route, ...] = tuple(
         media,
         uploads,
         quota,
+        credits_,
+        usage,
         models,
         storage_status,
+        admin_users,
+        admin_groups,
+        admin_quota,
+        admin_prices,
         admin_storage,
         health,
     )

@@ -57,9 +57,14 @@ async def cancel_generation(call: Call, path: GenerationPath) -> Generation:
     return await call.clients.generations.cancel(path.id)
 
 
-@routes.post(_ONE + "/save", also=(400, 403, 404, 410, 429, 501, 502, 503))
+@routes.post(_ONE + "/save", also=(400, 403, 404, 410, 429, 502, 503, 504))
 async def save_generation(call: Call, path: GenerationPath) -> Generation:
-    """Put a result that lies at its upstream into storage."""
+    """Put a result that lies at its upstream into storage.
+
+    `400 not_upstream`: it does not lie there. `410 link_expired`: nor does it any more. `429 quota_exceeded`: there
+    is no room for it. `502 source_failed`: the upstream does not give it away. `503 storage_disabled`: there is
+    nowhere to put it.
+    """
     return await call.clients.generations.save(path.id)
 
 

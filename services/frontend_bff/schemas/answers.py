@@ -36,6 +36,20 @@ class Problem(TypedDict):
     code: Annotated[str, Field(description="Stable name of the cause, for programs")]
     request_id: Annotated[str, Field(description="For the operator, who finds it in the logs")]
     errors: NotRequired[list[FieldProblem]]
+    used: NotRequired[Annotated[int, Field(description="quota_exceeded: bytes of kept works")]]
+    reserved: NotRequired[
+        Annotated[int, Field(description="quota_exceeded: bytes set aside for works under way")]
+    ]
+    quota: NotRequired[Annotated[int, Field(description="quota_exceeded: the limit in bytes")]]
+    requested: NotRequired[
+        Annotated[int, Field(description="quota_exceeded: bytes that did not fit")]
+    ]
+    balance: NotRequired[
+        Annotated[int, Field(description="insufficient_credits: credits that are left")]
+    ]
+    price: NotRequired[
+        Annotated[int, Field(description="insufficient_credits: credits that are needed")]
+    ]
 
 
 class Health(TypedDict):

@@ -2,10 +2,20 @@
 
 import math
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, JsonValue, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    JsonValue,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from services.kernel.errors import InvalidArgument
 from services.kernel.ids import parse_id
@@ -17,6 +27,7 @@ Stage = Literal["admitting", "queued", "submitting", "generating", "unknown", "s
 StorageType = Literal["s3", "local", "upstream", "none"]
 QuotaSource = Literal["user", "group", "default", "unlimited"]
 Role = Literal["user", "admin"]
+TransactionKind = Literal["grant", "correction", "hold", "capture", "refund"]
 Tier = Literal["s3", "local"]
 Delivery = Literal["redirect", "proxy"]
 SettingsOrigin = Literal["environment", "operator"]
@@ -27,6 +38,8 @@ MAX_IMAGE_BYTES: Final = 10 * 1024 * 1024
 _MAX_DEPTH: Final = 24
 # Numbers of a Struct are doubles: a larger whole number would come out changed.
 _MAX_WHOLE_NUMBER: Final = 2**53
+# Bytes and credits; more is refused by the quota service, too.
+LARGEST_AMOUNT: Final = 2**53
 
 
 def _canonical_id(text: str) -> str:
@@ -78,14 +91,50 @@ _MOMENT: Final = re.compile(
 )
 
 
-def _moment(text: str) -> datetime:
+def _moment(text: Any) -> datetime:
     # fromisoformat() would also take weeks and days without a time.
     try:
-        if _MOMENT.fullmatch(text):
+        if isinstance(text, str) and _MOMENT.fullmatch(text):
             return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         pass
     raise ValueError("Input should be a time as in RFC 3339: 2026-01-31T12:00:00Z")
+
+
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+def _day(text: str) -> date:
+    try:
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError("Input should be a day: 2026-01-31")
+
+
+class _NeverNull:
+    """Metadata of a field that may be left out: absent is None, but a null is refused."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_refuse_null, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        described = handler(schema)
+        one, null = described.pop("anyOf")
+        if null != {"type": "null"}:
+            raise TypeError("This is for what is either one type or None.")
+        return {**one, **described}
+
+
+def _refuse_null(value: Any) -> Any:
+    if value is None:
+        raise ValueError("Input should not be null; leave it out instead")
+    return value
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -108,5 +157,10 @@ JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_plain_object)]
 # Last in an `Annotated`, so that the bounds before it are those of the number.
 decimal = BeforeValidator(_decimal)
 moment = BeforeValidator(_moment)
+day = BeforeValidator(_day)
+never_null = _NeverNull()
+QuotaLimit = Annotated[
+    int, Field(ge=-1, le=LARGEST_AMOUNT, description="Bytes; 0: not set, -1: no limit")
+]
 Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Date = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]

@@ -15,12 +15,12 @@ from reelgate.gateway.v1 import (
     model_pb2,
     model_pb2_grpc,
 )
-from reelgate.quota.v1 import quota_pb2, quota_pb2_grpc
+from reelgate.quota.v1 import credit_pb2, credit_pb2_grpc, quota_pb2, quota_pb2_grpc
 from reelgate.storage.v1 import settings_pb2, settings_pb2_grpc, storage_pb2, storage_pb2_grpc
 from services.kernel import context
 from services.kernel.errors import Aborted, ReelgateError, Unauthenticated, Unimplemented
 
-_SERVICES: tuple[tuple[Any, str, Callable[[Any, grpc.aio.Server], None]], ...] = (
+SERVICES: tuple[tuple[Any, str, Callable[[Any, grpc.aio.Server], None]], ...] = (
     (
         generation_pb2,
         "GenerationService",
@@ -35,6 +35,7 @@ _SERVICES: tuple[tuple[Any, str, Callable[[Any, grpc.aio.Server], None]], ...] =
         settings_pb2_grpc.add_StorageSettingsServiceServicer_to_server,
     ),
     (quota_pb2, "QuotaService", quota_pb2_grpc.add_QuotaServiceServicer_to_server),
+    (credit_pb2, "CreditService", credit_pb2_grpc.add_CreditServiceServicer_to_server),
 )
 
 PUBLIC = tuple(
@@ -78,13 +79,17 @@ class Backend:
         """The requests that `method` got."""
         return [call.request for call in self.calls if call.method == method]
 
+    def caused(self) -> list[Seen]:
+        """The calls that a request caused: all but those that the BFF makes by itself."""
+        return [call for call in self.calls if call.method != "GetStatus"]
+
     def subjects(self, method: str) -> list[str]:
         """For whom `method` was called."""
         return [call.subject for call in self.calls if call.method == method]
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Makes `server` offer every service."""
-        for module, name, add in _SERVICES:
+        for module, name, add in SERVICES:
             servicer = type(name, (), {})()
             for method in module.DESCRIPTOR.services_by_name[name].methods:
                 make = self._stream if method.server_streaming else self._unary

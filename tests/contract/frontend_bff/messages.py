@@ -7,9 +7,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from reelgate.common.v1 import media_pb2
 from reelgate.gateway.v1 import generation_pb2, identity_pb2
+from reelgate.quota.v1 import credit_pb2, quota_pb2
 from reelgate.storage.v1 import storage_pb2
 
 USER = "01930000-0000-7000-8000-000000000001"
+GROUP = "01930000-0000-7000-8000-0000000000cc"
 GENERATION = "01930000-0000-7000-8000-0000000000aa"
 OBJECT = "01930000-0000-5000-8000-0000000000bb"
 CREATED = Timestamp(seconds=1_760_000_000)
@@ -77,3 +79,31 @@ def stored(data: bytes, sha256: bytes, content_type: str = "video/mp4") -> stora
         content_type=content_type,
         sha256=sha256,
     )
+
+
+def group(**changes: Any) -> identity_pb2.Group:
+    fields: dict[str, Any] = {"id": GROUP, "name": "team", "create_time": CREATED}
+    return identity_pb2.Group(**fields | changes)
+
+
+def credits(user_id: str = USER) -> credit_pb2.Credits:  # noqa: A001 - as it is called
+    return credit_pb2.Credits(
+        user_id=user_id, balance=70, held=10, total_earned=100, total_spent=20
+    )
+
+
+def usage(user_id: str = USER, **changes: Any) -> quota_pb2.Usage:
+    quota = quota_pb2.Quota(
+        user_id=user_id,
+        quota_bytes=1000,
+        used_bytes=300,
+        reserved_bytes=100,
+        available_bytes=600,
+        source=quota_pb2.QUOTA_SOURCE_GROUP,
+    )
+    fields: dict[str, Any] = {"quota": quota, "limit_bytes": 0, "credits": credits(user_id)}
+    return quota_pb2.Usage(**fields | changes)
+
+
+def usages(request: quota_pb2.BatchGetUsageRequest) -> quota_pb2.BatchGetUsageResponse:
+    return quota_pb2.BatchGetUsageResponse(usages=map(usage, request.user_ids))

@@ -155,6 +155,12 @@ async def test_a_bad_query_is_400_and_names_the_parameter(bff: Bff, backend: Bac
         ("POST", "/api/v1/sora/generations/{}/save"),
         ("POST", "/api/v1/sora/generations/{}/retry"),
         ("GET", "/api/v1/sora/media/{}"),
+        ("GET", "/api/v1/admin/users/{}"),
+        ("PATCH", "/api/v1/admin/users/{}"),
+        ("POST", "/api/v1/admin/users/{}/credits"),
+        ("GET", "/api/v1/admin/groups/{}"),
+        ("PATCH", "/api/v1/admin/groups/{}"),
+        ("DELETE", "/api/v1/admin/groups/{}"),
     ],
 )
 async def test_an_id_that_is_no_id_is_400(bff: Bff, method: str, path: str) -> None:

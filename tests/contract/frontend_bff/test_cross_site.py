@@ -7,6 +7,7 @@ import pytest
 from reelgate.gateway.v1 import generation_pb2, identity_pb2
 from tests.contract.frontend_bff import messages
 from tests.contract.frontend_bff.conftest import Bff, token
+from tests.contract.frontend_bff.every_route import CHANGING_ROWS
 from tests.contract.frontend_bff.fakes import Backend
 from tests.contract.frontend_bff.messages import GENERATION
 
@@ -50,6 +51,18 @@ async def test_a_change_with_cookies_needs_proof_of_a_page_of_ours(
     assert len(backend.asked("DeleteGeneration")) == allowed
     if not allowed:
         assert (await answer.json())["code"] == "cross_site"
+
+
+@pytest.mark.parametrize("method", sorted({row.method for row in CHANGING_ROWS}))
+async def test_a_page_of_a_listed_origin_may_use_every_method_with_a_token(
+    start: Start, method: str
+) -> None:
+    bff = await start(REELGATE_BFF_CORS_ORIGINS="https://console.example")
+    asked = {"Origin": "https://console.example", "Access-Control-Request-Method": method}
+    answer = await bff.call("OPTIONS", f"/api/v1/admin/users/{messages.USER}", headers=asked)
+
+    assert answer.status == 204
+    assert method in answer.headers["Access-Control-Allow-Methods"].split(", ")
 
 
 async def test_a_change_with_a_bearer_token_needs_no_other_proof(bff: Bff) -> None:

@@ -10,94 +10,18 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from reelgate.gateway.v1 import generation_pb2, identity_pb2
+from reelgate.quota.v1 import credit_pb2, quota_pb2
 from reelgate.storage.v1 import settings_pb2, storage_pb2
 from services.kernel.errors import NotFound
-from tests.contract.frontend_bff import messages
+from tests.contract.frontend_bff import arbitrary, messages
 from tests.contract.frontend_bff.conftest import Bff, token
 from tests.contract.frontend_bff.fakes import Backend
-from tests.contract.frontend_bff.messages import GENERATION, OBJECT
+from tests.contract.frontend_bff.messages import GENERATION, GROUP, OBJECT, USER
 
 _many = settings(
     max_examples=80,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-
-_nasty = st.sampled_from(
-    [
-        "\0",
-        "\ud800",
-        "\udfff\ud800",
-        "🗼",
-        "\u202e",
-        "a" * 40_000,
-        "../..",
-        "NaN",
-        "1e999",
-        "-0",
-        "",
-        "%00",
-    ]
-)
-_texts = st.one_of(st.text(max_size=20), _nasty, st.text(alphabet=st.characters(), max_size=5))
-_leaves = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.integers(10**15, 10**40), st.floats(), _texts
-)
-_values = st.recursive(
-    _leaves,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4), st.dictionaries(_texts, inner, max_size=4)
-    ),
-    max_leaves=12,
-)
-_fields = {
-    "model": st.one_of(st.just("m"), _values),
-    "prompt": st.one_of(st.just("p"), _values),
-    "media_type": st.one_of(st.sampled_from(["video", "image"]), _values),
-    "orientation": st.one_of(st.just("landscape"), _values),
-    "duration_seconds": st.one_of(st.integers(1, 25), st.floats(), _values),
-    "n": st.one_of(st.integers(), _values),
-    "parameters": st.one_of(st.dictionaries(_texts, _values, max_size=4), _values),
-    "image_url": _values,
-    "input_object_ids": st.one_of(st.lists(st.just(OBJECT), max_size=3), _values),
-    "cache": st.one_of(st.just("prefer"), _values),
-}
-_bodies = st.one_of(
-    st.fixed_dictionaries(
-        {"model": st.just("m"), "prompt": st.just("p")},
-        optional={
-            name: value for name, value in _fields.items() if name not in ("model", "prompt")
-        },
-    ),
-    st.fixed_dictionaries({}, optional=_fields),
-    _values,
-)
-_s3_fields = {
-    **dict.fromkeys(("enabled", "force_path_style"), st.one_of(st.booleans(), _values)),
-    **dict.fromkeys(
-        ("endpoint", "public_endpoint", "region", "bucket", "access_key_id", "prefix", "cdn_url"),
-        st.one_of(st.just("https://s3.example"), _values),
-    ),
-    "secret_access_key": st.one_of(st.none(), st.just("s"), _values),
-    "delivery": st.one_of(st.sampled_from(["redirect", "proxy"]), _values),
-    "etag": st.one_of(st.just("e"), _values),
-    "leave_objects_behind": st.one_of(st.booleans(), _values),
-}
-_s3_needed = ("enabled", "endpoint", "region", "bucket", "etag")
-_s3_bodies = st.one_of(
-    st.fixed_dictionaries(
-        {
-            "enabled": st.just(True),
-            **{name: st.just("s3.example") for name in _s3_needed if name != "enabled"},
-        },
-        optional={name: value for name, value in _s3_fields.items() if name not in _s3_needed},
-    ),
-    st.fixed_dictionaries({}, optional=_s3_fields),
-    _values,
-)
-_header_texts = st.text(
-    alphabet=st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"),
-    max_size=40,
 )
 
 
@@ -115,6 +39,22 @@ def known(backend: Backend) -> None:
         "Login": identity_pb2.LoginResponse(user=messages.user(), tokens=messages.tokens()),
         "Refresh": identity_pb2.RefreshResponse(user=messages.user(), tokens=messages.tokens()),
         "ExchangeApiKey": NotFound("None."),
+        "ListUsers": identity_pb2.ListUsersResponse(users=[messages.user()]),
+        "GetUser": identity_pb2.GetUserResponse(user=messages.user()),
+        "CreateUser": identity_pb2.CreateUserResponse(user=messages.user()),
+        "UpdateUser": identity_pb2.UpdateUserResponse(user=messages.user()),
+        "GetGroup": identity_pb2.GetGroupResponse(group=messages.group()),
+        "CreateGroup": identity_pb2.CreateGroupResponse(group=messages.group()),
+        "UpdateGroup": identity_pb2.UpdateGroupResponse(group=messages.group()),
+        "BatchGetUsage": messages.usages,
+        "ListUsage": quota_pb2.ListUsageResponse(),
+        "ListDailyUsage": quota_pb2.ListDailyUsageResponse(),
+        "ListLimits": quota_pb2.ListLimitsResponse(),
+        "SetLimits": quota_pb2.SetLimitsResponse(),
+        "ListTransactions": credit_pb2.ListTransactionsResponse(),
+        "GrantCredits": credit_pb2.GrantCreditsResponse(),
+        "ListPrices": credit_pb2.ListPricesResponse(),
+        "SetPrices": credit_pb2.SetPricesResponse(),
         "GetS3Settings": settings_pb2.GetS3SettingsResponse(),
         "UpdateS3Settings": settings_pb2.UpdateS3SettingsResponse(),
         "ResetS3Settings": settings_pb2.ResetS3SettingsResponse(),
@@ -135,7 +75,7 @@ async def _is_readable(answer: aiohttp.ClientResponse) -> None:
 
 
 @_many
-@given(body=_bodies)
+@given(body=arbitrary.bodies)
 async def test_any_json_as_a_body(bff: Bff, body: Any) -> None:
     raw = json.dumps(body).encode()
     for path in ("/api/v1/sora/generate", "/api/v1/auth/login"):
@@ -145,7 +85,7 @@ async def test_any_json_as_a_body(bff: Bff, body: Any) -> None:
 
 
 @_many
-@given(body=_s3_bodies)
+@given(body=arbitrary.s3_bodies)
 async def test_any_json_as_s3_settings(bff: Bff, body: Any) -> None:
     raw = json.dumps(body).encode()
     for method, path in (
@@ -158,8 +98,35 @@ async def test_any_json_as_s3_settings(bff: Bff, body: Any) -> None:
 
 
 @_many
+@given(body=arbitrary.people_bodies)
+async def test_any_json_as_people_and_limits(bff: Bff, body: Any) -> None:
+    raw = json.dumps(body).encode()
+    for method, path in (
+        ("POST", "users"),
+        ("PATCH", f"users/{USER}"),
+        ("POST", "groups"),
+        ("PATCH", f"groups/{GROUP}"),
+        ("PUT", "quota/default"),
+    ):
+        answer = await bff.call(method, f"/api/v1/admin/{path}", data=raw)
+        await _is_readable(answer)
+        assert answer.status in (200, 201, 400)
+
+
+@_many
+@given(grant=arbitrary.grant_bodies, prices=arbitrary.price_bodies)
+async def test_any_json_as_credits(bff: Bff, grant: Any, prices: Any) -> None:
+    for path, body in ((f"users/{USER}/credits", grant), ("prices", prices)):
+        answer = await bff.call("POST", f"/api/v1/admin/{path}", data=json.dumps(body).encode())
+        await _is_readable(answer)
+        assert answer.status in (200, 400)
+
+
+@_many
 @given(
-    raw=st.one_of(st.binary(max_size=200), _bodies.map(lambda body: json.dumps(body).encode()[1:]))
+    raw=st.one_of(
+        st.binary(max_size=200), arbitrary.bodies.map(lambda body: json.dumps(body).encode()[1:])
+    )
 )
 async def test_any_bytes_as_a_body(bff: Bff, raw: bytes) -> None:
     await _is_readable(await bff.call("POST", "/api/v1/sora/generate", data=raw))
@@ -169,9 +136,12 @@ async def test_any_bytes_as_a_body(bff: Bff, raw: bytes) -> None:
 @given(
     body=st.one_of(
         st.fixed_dictionaries(
-            {"size_bytes": st.one_of(st.integers(), _values), "content_type": st.just("image/png")}
+            {
+                "size_bytes": st.one_of(st.integers(), arbitrary.values),
+                "content_type": st.just("image/png"),
+            }
         ),
-        _values,
+        arbitrary.values,
     )
 )
 async def test_any_json_as_a_wish_to_upload(bff: Bff, body: Any) -> None:
@@ -258,9 +228,7 @@ async def test_any_bytes_as_a_query(bff: Bff, query: dict[str, str | bytes]) -> 
         ),
         st.one_of(
             _query_values,
-            st.datetimes(timezones=st.timezones()).map(
-                lambda moment: moment.isoformat(timespec="seconds")
-            ),
+            arbitrary.times,
         ),
         max_size=4,
     )
@@ -268,6 +236,19 @@ async def test_any_bytes_as_a_query(bff: Bff, query: dict[str, str | bytes]) -> 
 async def test_any_bytes_as_a_query_about_storage(bff: Bff, query: dict[str, str | bytes]) -> None:
     for method, path in (("GET", "uploads"), ("GET", "costs"), ("DELETE", "s3")):
         await _ask(bff, method, f"/api/v1/admin/storage/{path}", query)
+
+
+@_many
+@given(
+    query=st.dictionaries(
+        st.sampled_from(["first_date", "last_date", "user_id", "q", "page_size", "page_token"]),
+        st.one_of(_query_values, st.dates().map(str), st.just(USER)),
+        max_size=4,
+    )
+)
+async def test_any_bytes_as_a_query_about_people(bff: Bff, query: dict[str, str | bytes]) -> None:
+    for path in ("sora/usage", "sora/credits/transactions", "admin/usage", "admin/users"):
+        await _ask(bff, "GET", f"/api/v1/{path}", query)
 
 
 @_many
@@ -285,7 +266,7 @@ async def test_any_bytes_as_a_query_about_storage(bff: Bff, query: dict[str, str
             ),
         )
     ),
-    value=_header_texts,
+    value=arbitrary.header_texts,
     prefix=st.sampled_from(
         ["", "Bearer ", "Bearer rg-", "bytes=", "reelgate_access=", "reelgate_refresh="]
     ),

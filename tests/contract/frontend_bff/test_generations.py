@@ -168,13 +168,28 @@ async def test_one_work_is_shown_and_changed(
         assert (await answer.json())["id"] == GENERATION
 
 
-async def test_save_and_retry_say_that_they_are_not_there_yet(bff: Bff, backend: Backend) -> None:
-    del backend.answers["SaveGeneration"], backend.answers["RetryGeneration"]
-    save = await bff.call("POST", _ONE + "/save")
+async def test_retry_says_that_it_is_not_there_yet(bff: Bff, backend: Backend) -> None:
+    del backend.answers["RetryGeneration"]
     retry = await bff.call("POST", _ONE + "/retry")
 
-    assert (save.status, retry.status) == (501, 501)
-    assert (await save.json())["code"] == "unimplemented"
+    assert retry.status == 501
+    assert (await retry.json())["code"] == "unimplemented"
+
+
+async def test_g5_a_saved_work_is_shown_as_it_is_then(bff: Bff, backend: Backend) -> None:
+    saved = messages.generation(
+        status=generation_pb2.GENERATION_STATUS_COMPLETED,
+        stage=generation_pb2.GENERATION_STAGE_STORED,
+        storage_type=generation_pb2.STORAGE_TYPE_S3,
+        size_bytes=5,
+    )
+    backend.answers["SaveGeneration"] = generation_pb2.SaveGenerationResponse(generation=saved)
+    answer = await bff.call("POST", _ONE + "/save")
+
+    assert answer.status == 200
+    record = await answer.json()
+    assert (record["id"], record["storage_type"]) == (GENERATION, "s3")
+    assert (record["file_size_bytes"], record["can_save"]) == (5, False)
 
 
 async def test_a_record_has_every_field_of_the_contract(bff: Bff, backend: Backend) -> None:

@@ -96,6 +96,38 @@ async def test_a_refusal_of_a_service_becomes_its_status(
     assert ("WWW-Authenticate" in answer.headers) == (status == 401)
 
 
+_FULL = {"used": "300", "reserved": "100", "quota": "1000", "requested": "700"}
+_POOR = {"balance": "3", "price": "10"}
+
+
+@pytest.mark.parametrize("call", [_GENERATE, _SAVE, _RETRY])
+@pytest.mark.parametrize(
+    ("reason", "metadata", "figures"),
+    [
+        ("QUOTA_EXCEEDED", _FULL, {"used": 300, "reserved": 100, "quota": 1000, "requested": 700}),
+        ("INSUFFICIENT_CREDITS", _POOR, {"balance": 3, "price": 10}),
+        # Figures of another refusal, and what is no figure, are not passed on.
+        ("CONCURRENCY_LIMIT_EXCEEDED", _FULL | {"limit": "3"}, {}),
+        ("INSUFFICIENT_CREDITS", {"balance": "three", "price": "", "secret": "1"}, {}),
+    ],
+)
+async def test_g2_g7_a_refusal_says_its_figures_as_numbers(
+    bff: Bff,
+    backend: Backend,
+    call: tuple[str, str, str],
+    reason: str,
+    metadata: dict[str, str],
+    figures: dict[str, int],
+) -> None:
+    method, path, rpc = call
+    backend.answers[rpc] = ResourceExhausted("Not enough.", reason=reason, metadata=metadata)
+    answer = await bff.call(method, path, json={"model": "m", "prompt": "p"})
+
+    problem = await answer.json()
+    said = ("type", "title", "status", "detail", "code", "request_id")
+    assert {name: value for name, value in problem.items() if name not in said} == figures
+
+
 async def test_a_field_that_a_service_refuses_is_named(bff: Bff, backend: Backend) -> None:
     backend.answers["CreateGeneration"] = InvalidArgument("There is no such model.", field="model")
     answer = await bff.call("POST", "/api/v1/sora/generate", json={"model": "m", "prompt": "p"})
@@ -144,7 +176,16 @@ async def test_an_unexpected_failure_here_says_nothing_about_itself(
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/v1/sora/quota", "/api/v1/sora/models", "/api/v1/sora/storage-status", _ONE],
+    [
+        "/api/v1/sora/quota",
+        "/api/v1/sora/credits",
+        "/api/v1/sora/usage",
+        "/api/v1/sora/models",
+        "/api/v1/sora/storage-status",
+        "/api/v1/admin/users",
+        "/api/v1/admin/prices",
+        _ONE,
+    ],
 )
 async def test_a_service_that_is_down_is_503(
     start: Callable[..., Awaitable[Bff]], path: str

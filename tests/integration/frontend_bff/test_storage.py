@@ -11,27 +11,12 @@ from PIL import Image
 
 from services.kernel.ids import new_id
 from services.kernel.tokens import Signer
+from tests.integration.frontend_bff.person import Person
 from tests.integration.storage_stack import StorageStack, storage_stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 _S3 = "/admin/storage/s3"
-
-
-class Person:
-    """Somebody with a token of the BFF."""
-
-    def __init__(self, http: aiohttp.ClientSession, url: str, token: str) -> None:
-        self._http = http
-        self._url = f"{url}/api/v1"
-        self._headers = {"Authorization": f"Bearer {token}"}
-
-    async def call(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
-        """Status and body."""
-        async with self._http.request(
-            method, self._url + path, headers=self._headers, **options
-        ) as answer:
-            return answer.status, await answer.json()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -55,7 +40,7 @@ async def administrator(stack: StorageStack, http: aiohttp.ClientSession) -> Per
     body = {"email": ready.email, "password": ready.password}
     async with http.post(f"{ready.bff_url}/api/v1/auth/login", json=body) as answer:
         assert answer.status == 200
-        return Person(http, ready.bff_url, (await answer.json())["access_token"])
+        return Person(http, ready.bff_url, await answer.json())
 
 
 def _png() -> bytes:
@@ -144,8 +129,10 @@ async def test_only_administrators_see_any_of_it(
 ) -> None:
     key = (stack.stack.home / "secrets" / "signing_key.pem").read_text()
     audience = ("gateway", "storage", "quota")
-    token = Signer(key).sign(str(new_id()), audience=audience, lifetime_seconds=60)
-    somebody = Person(http, stack.ready.bff_url, token)
+    user_id = str(new_id())
+    token = Signer(key).sign(user_id, audience=audience, lifetime_seconds=60)
+    session = {"user": {"id": user_id}, "access_token": token}
+    somebody = Person(http, stack.ready.bff_url, session)
     form = {"enabled": True, "endpoint": "", "region": "", "bucket": "", "etag": "x"}
     for method, path, body in (
         ("GET", _S3, None),

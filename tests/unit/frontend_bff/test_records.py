@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from reelgate.common.v1 import media_pb2
 from reelgate.gateway.v1 import generation_pb2
-from reelgate.quota.v1 import quota_pb2
-from services.frontend_bff.clients import quota, records
+from reelgate.quota.v1 import credit_pb2, quota_pb2
+from services.frontend_bff.clients import quota_records, records
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
@@ -44,13 +44,22 @@ def test_every_state_that_the_gateway_knows_has_a_name() -> None:
                 assert (record["stage"] is None) == (stage == 0)
 
 
-def test_every_source_of_a_quota_has_a_name() -> None:
-    assert [quota._SOURCE[number] for number in quota_pb2.QuotaSource.values()][1:] == [
-        "user",
-        "group",
-        "default",
-        "unlimited",
+def test_g6_every_source_of_a_quota_has_a_name() -> None:
+    found = [
+        quota_records.quota(quota_pb2.Quota(source=number))["source"]
+        for number in quota_pb2.QuotaSource.values()
     ]
+
+    assert found[1:] == ["user", "group", "default", "unlimited"]
+
+
+def test_g7_every_kind_of_a_transaction_has_a_name() -> None:
+    found = [
+        quota_records.transaction(credit_pb2.Transaction(kind=number))["kind"]
+        for number in credit_pb2.TransactionKind.values()
+    ]
+
+    assert found[1:] == ["grant", "correction", "hold", "capture", "refund"]
 
 
 def test_a_failed_one_says_why_in_words() -> None:
