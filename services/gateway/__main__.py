@@ -22,6 +22,7 @@ from services.gateway.identity import Identity
 from services.gateway.offer import Offer
 from services.gateway.providers import DIALECTS
 from services.gateway.providers.port import Provider
+from services.gateway.saves import Saves
 from services.gateway.seed import seed, seed_credits
 from services.gateway.servers import api_keys, generations, identity, later, models
 from services.gateway.service import Generations
@@ -30,6 +31,7 @@ from services.gateway.store.accounts import AccountStore
 from services.gateway.store.generations import GenerationStore
 from services.gateway.store.leases import LeaseStore
 from services.gateway.store.people import PeopleStore
+from services.gateway.store.saves import SaveStore
 from services.gateway.watch import WatchHub
 from services.gateway.worker.conduct import Conductor
 from services.gateway.worker.housekeeping import tidy_up_for_ever
@@ -103,8 +105,9 @@ async def _api(settings: ApiSettings, runtime: Runtime) -> None:
         work.start(hub.listen(settings.listen_url))
         offer = Offer(rooms.catalogue, rooms.accounts)
         service = Generations(store, offer, rooms.catalogue, rooms.storage, rooms.quota)
+        saves = Saves(service, SaveStore(rooms.pool), hub)
         reader = UpstreamReader(store, rooms.accounts, rooms.providers, rooms.egress)
-        servicer = generations.GenerationServicer(service, hub, reader)
+        servicer = generations.GenerationServicer(service, saves, hub, reader)
         who = Identity(people, rooms.signer, registration_enabled=settings.registration_enabled)
         server = make_server(Verifier(settings.jwks_file, "gateway"), _PUBLIC_METHODS)
         names = [*generations.add_to(server, servicer)]
@@ -141,6 +144,7 @@ async def _worker(settings: WorkerSettings, runtime: Runtime) -> None:
         store = LeaseStore(rooms.pool)
         workplace = Workplace(
             store=store,
+            saves=SaveStore(rooms.pool),
             accounts=rooms.accounts,
             providers=rooms.providers,
             storage=rooms.storage,
