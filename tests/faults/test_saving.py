@@ -1,4 +1,4 @@
-"""An upstream result is saved once S3 is back, whatever is killed meanwhile, or refused with the reason (D4, D6, G5)."""
+"""An upstream result is saved when S3 is back, whatever is killed meanwhile, or refused with a reason (D4, D6, G5)."""
 
 import asyncio
 import hashlib
@@ -96,7 +96,7 @@ async def _held_at(step: str, product: Product) -> AsyncIterator[asyncio.Event]:
     if step in {"begun", "admitting"}:
         await product.stack.stop(down or "")
     else:
-        await product.behave(content_bytes_per_second=1500)
+        await product.behave(content_bytes_per_second=500)
 
     async def look() -> None:
         if step in {"storing", "settling"}:
