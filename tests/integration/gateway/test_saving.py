@@ -12,7 +12,8 @@ import pytest
 from psycopg import sql
 
 from deploy.local.postgres import Postgres
-from services.gateway.generations import Generation
+from services.gateway.clients import Stored
+from services.gateway.generations import Generation, LeaseLost, SaveFailure
 from services.gateway.worker import ingesting
 from services.kernel.errors import (
     Aborted,
@@ -350,6 +351,44 @@ async def test_a_worker_that_is_late_changes_nothing_of_what_its_successor_did(
     hold.set()
     await late
     assert await scene.get(made) == saved
+    await _is_kept(scene, made)
+
+
+@pytest.mark.parametrize("lost_by", ["a later claim", "time", "a delete"])
+async def test_whoever_lost_the_lease_writes_nothing_of_a_saving(
+    lost_by: str, scene: Scene
+) -> None:
+    made = await scene.upstream_result()
+    await scene.save_store.begin(made, scene.owner)
+    lease = await scene.claim()
+    if lost_by == "a delete":
+        await scene.store.delete(made, scene.owner)
+    else:
+        await scene.execute("UPDATE generations SET lease_until = now()")
+    if lost_by == "a later claim":
+        await scene.claim()
+    facts = Stored(new_id(), "s3", "video/mp4", 1, 1, 1, 1.0).facts()
+    for write in (
+        scene.save_store.progress(lease, 50),
+        scene.save_store.saved(lease, "s3", None, [facts] * 3),
+        scene.save_store.give_up(lease, SaveFailure("NO_TIER", "", {})),
+        scene.save_store.given_up(lease),
+    ):
+        with pytest.raises(LeaseLost):
+            await write
+    save = await scene.save_store.get(made)
+    assert (save.objects, save.failure) == ([], None)
+    assert all(medium.tier is None for medium in (await scene.store.media_of([made]))[made])
+
+
+async def test_d4_whoever_joins_a_saving_does_not_disturb_it(scene: Scene) -> None:
+    made = await scene.upstream_result()
+    begun = await scene.save_store.begin(made, scene.owner)
+    lease = await scene.claim()
+    await scene.save_store.kept(lease, new_id())
+    assert (await scene.save_store.begin(made, scene.owner)).rev == begun.rev
+    assert len((await scene.save_store.get(made)).objects) == 1
+    await scene.conductor.conduct(lease)
     await _is_kept(scene, made)
 
 
