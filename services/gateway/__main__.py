@@ -24,6 +24,7 @@ from services.gateway.prices import Prices
 from services.gateway.providers import DIALECTS
 from services.gateway.providers.port import Provider
 from services.gateway.reconciliation import Reconciliation
+from services.gateway.saves import Saves
 from services.gateway.seed import seed, seed_credits
 from services.gateway.servers import (
     api_keys,
@@ -41,6 +42,7 @@ from services.gateway.store.generations import GenerationStore
 from services.gateway.store.leases import LeaseStore
 from services.gateway.store.memberships import MembershipStore
 from services.gateway.store.people import PeopleStore
+from services.gateway.store.saves import SaveStore
 from services.gateway.store.timers import TimerStore
 from services.gateway.watch import WatchHub
 from services.gateway.worker.conduct import Conductor
@@ -118,8 +120,9 @@ async def _api(settings: ApiSettings, runtime: Runtime) -> None:
         offer = Offer(rooms.catalogue, rooms.accounts)
         prices = Prices(rooms.quota)
         service = Generations(store, offer, rooms.catalogue, rooms.storage, rooms.quota, prices)
+        saves = Saves(service, SaveStore(rooms.pool), hub)
         reader = UpstreamReader(store, rooms.accounts, rooms.providers, rooms.egress)
-        servicer = generations.GenerationServicer(service, hub, reader)
+        servicer = generations.GenerationServicer(service, saves, hub, reader)
         who = Identity(people, rooms.signer, registration_enabled=settings.registration_enabled)
         server = make_server(Verifier(settings.jwks_file, "gateway"), _PUBLIC_METHODS)
         names = [*generations.add_to(server, servicer)]
@@ -158,6 +161,7 @@ async def _worker(settings: WorkerSettings, runtime: Runtime) -> None:
         store = LeaseStore(rooms.pool)
         workplace = Workplace(
             store=store,
+            saves=SaveStore(rooms.pool),
             accounts=rooms.accounts,
             providers=rooms.providers,
             storage=rooms.storage,

@@ -212,16 +212,30 @@ class QuotaClient:
         with rpc_errors():
             await self._stub.Admit(request, metadata=self._tokens.metadata(owner, "quota"))
 
-    async def settle(self, generation: Generation, token: int, stored_bytes: int) -> None:
-        """Counts what is kept (0 for a result that lies at its upstream) and spends the price.
+    async def admit_save(self, generation: Generation, token: int, reserve_bytes: int) -> None:
+        """Reserves room for a result that was not kept, to keep it after all.
 
-        Raises ResourceExhausted (QUOTA_EXCEEDED).
+        Raises ResourceExhausted (QUOTA_EXCEEDED), FailedPrecondition (RUN_ENDED, STALE_LEASE).
         """
-        outcome = (
-            quota_pb2.RUN_OUTCOME_NOT_KEPT
-            if generation.storage_type == "upstream"
-            else quota_pb2.RUN_OUTCOME_KEPT
+        request = quota_pb2.AdmitRequest(
+            run=_run(generation, token),
+            user_id=str(generation.user_id),
+            reserve_bytes=reserve_bytes,
+            save=True,
         )
+        with rpc_errors():
+            await self._stub.Admit(
+                request, metadata=self._tokens.metadata(generation.user_id, "quota")
+            )
+
+    async def settle(
+        self, generation: Generation, token: int, stored_bytes: int, *, kept: bool
+    ) -> None:
+        """Counts what is kept (0 for a result that is left at its upstream) and spends the price.
+
+        Raises ResourceExhausted (QUOTA_EXCEEDED), FailedPrecondition (RUN_ENDED, STALE_LEASE).
+        """
+        outcome = quota_pb2.RUN_OUTCOME_KEPT if kept else quota_pb2.RUN_OUTCOME_NOT_KEPT
         request = quota_pb2.SettleRequest(
             run=_run(generation, token), stored_bytes=stored_bytes, outcome=outcome
         )

@@ -7,6 +7,15 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from services.kernel.errors import (
+    Aborted,
+    FailedPrecondition,
+    Internal,
+    ReelgateError,
+    ResourceExhausted,
+    Unavailable,
+)
+
 Status = Literal["pending", "generating", "completed", "failed", "cancelled"]
 Stage = Literal["admitting", "queued", "submitting", "generating", "unknown", "storing", "stored"]
 StorageType = Literal["none", "s3", "local", "upstream"]
@@ -90,6 +99,30 @@ class Generation:
         """Has not ended and was not deleted."""
         return self.status in ACTIVE and self.deleted_at is None
 
+    @property
+    def is_being_saved(self) -> bool:
+        """Has ended at its upstream and is on its way into storage, or back."""
+        return self.status == "completed" and self.stage == "storing"
+
+    @property
+    def can_save(self) -> bool:
+        """Saving it would be begun."""
+        at_upstream = self.status == "completed" and self.storage_type == "upstream"
+        return at_upstream and not (self.is_being_saved or self.expired)
+
+    def require_savable(self) -> None:
+        """Raises FailedPrecondition (NOT_UPSTREAM, LINK_EXPIRED) for one that can not be saved."""
+        if self.status != "completed" or self.storage_type != "upstream":
+            raise FailedPrecondition(
+                "Only a result that lies at its generator can be saved.",
+                reason="NOT_UPSTREAM",
+                metadata={"status": self.status, "storage_type": self.storage_type},
+            )
+        if self.expired:
+            raise FailedPrecondition(
+                "The link has expired: the result can not be saved any more.", reason="LINK_EXPIRED"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class NewGeneration:
@@ -120,6 +153,31 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveFailure:
+    """Why a result could not be saved, so that whoever waits for it can be told."""
+
+    reason: str
+    message: str
+    metadata: Mapping[str, str]
+
+    def error(self) -> ReelgateError:
+        """The error once more; of a reason that is not listed it is ours."""
+        kind = _SAVE_ERRORS.get(self.reason, Internal)
+        retry_after = 10 if kind is Unavailable else None
+        return kind(
+            self.message, reason=self.reason, metadata=self.metadata, retry_after=retry_after
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """What storage has kept of a result that is being saved; with a `failure` it is to go again."""
+
+    objects: Sequence[UUID]
+    failure: SaveFailure | None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """A submit that was intended. `upstream_task_id` is None until the upstream's answer is known."""
 
@@ -136,6 +194,13 @@ def attempt_reference(generation: Generation, attempt: Attempt) -> str:
 class LeaseLost(Exception):
     """Somebody else acts for the generation now, or its owner ended it: write nothing more."""
 
+
+_SAVE_ERRORS: Final[Mapping[str, type[ReelgateError]]] = {
+    "QUOTA_EXCEEDED": ResourceExhausted,
+    "SOURCE_FAILED": Aborted,
+    "NO_TIER": Unavailable,
+    "LINK_EXPIRED": FailedPrecondition,
+}
 
 FAILURES: Final[Mapping[str, str]] = {
     "upstream_error": "The generator could not finish this. Try again later.",

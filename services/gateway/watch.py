@@ -1,7 +1,7 @@
 """Who is to be told that something of his changed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -26,7 +26,7 @@ class WatchHub:
                 for event in self._waiting.get(user_id, ()):
                     event.set()
 
-    async def changes(self, user_id: UUID, after_rev: int) -> AsyncIterator[Changes]:
+    async def changes(self, user_id: UUID, after_rev: int) -> AsyncGenerator[Changes]:
         """What changed after `after_rev`, as it is committed, for ever; every few seconds also when nothing did."""
         with self._subscribed(user_id) as event:
             while True:

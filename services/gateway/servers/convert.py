@@ -96,6 +96,7 @@ def to_message(view: View) -> generation_pb2.Generation:
         estimated_end_time=timestamp(_estimate(row)),
         expire_time=timestamp(row.expires_at),
         expired=row.expired,
+        can_save=row.can_save,
     )
     message.parameters.update(dict(row.parameters))
     return message

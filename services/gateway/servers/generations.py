@@ -12,6 +12,7 @@ from google.protobuf.json_format import MessageToDict
 from reelgate.gateway.v1 import generation_pb2, generation_pb2_grpc
 from services.gateway.catalogue import Wish
 from services.gateway.delivery import UpstreamReader
+from services.gateway.saves import Saves
 from services.gateway.servers.convert import (
     MEDIA_TYPE_NAMES,
     STATUS_NAMES,
@@ -35,8 +36,11 @@ _HEARTBEAT_SECONDS: Final = 15.0
 class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
     """A user's generations, over gRPC."""
 
-    def __init__(self, generations: Generations, hub: WatchHub, reader: UpstreamReader) -> None:
+    def __init__(
+        self, generations: Generations, saves: Saves, hub: WatchHub, reader: UpstreamReader
+    ) -> None:
         self._generations = generations
+        self._saves = saves
         self._hub = hub
         self._reader = reader
         self.stopping = asyncio.Event()
@@ -173,8 +177,9 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         )
 
     async def SaveGeneration(self, request: Any, context: Any) -> Any:
-        """Comes with a later version."""
-        raise Unimplemented("Saving is not available in this version yet. Download it instead.")
+        """Answers when it is stored."""
+        view = await self._saves.save(_caller_id(), _generation_id(request))
+        return generation_pb2.SaveGenerationResponse(generation=to_message(view))
 
     async def AdoptGeneration(self, request: Any, context: Any) -> Any:
         """Comes with a later version."""

@@ -1,7 +1,6 @@
 """One generation, from stage to stage. Each step can be repeated from the row after a crash, and is."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
 
 import structlog
 
@@ -9,14 +8,13 @@ from services.gateway.generations import Lease, LeaseLost
 from services.gateway.worker.ending import Ending
 from services.gateway.worker.following import Following
 from services.gateway.worker.keeping import Keeping
+from services.gateway.worker.saving import Saving
 from services.gateway.worker.submitting import Submitting
-from services.gateway.worker.workplace import Workplace
+from services.gateway.worker.workplace import MAX_CRASHES, Workplace
 from services.kernel.errors import DeadlineExceeded, Unavailable
 from services.kernel.postgres import DATABASE_ERRORS
 
 log = structlog.get_logger()
-
-_MAX_CRASHES: Final = 3
 
 Step = Callable[[Lease], Awaitable[Lease | None]]
 
@@ -28,6 +26,7 @@ class Conductor:
         self._at = workplace
         self._submitting = Submitting(workplace)
         self._ending = Ending(workplace)
+        self._saving = Saving(workplace)
         keeping = Keeping(workplace)
         self._steps: Mapping[str, Step] = {
             "admitting": self._ending.withdraw,
@@ -65,7 +64,10 @@ class Conductor:
             await self._ending.give_back(lease)
             await self._at.store.remove(lease)
             return
-        if generation.is_active and generation.crashes >= _MAX_CRASHES:
+        if generation.is_being_saved:
+            await self._saving.go_on(lease)
+            return
+        if generation.is_active and generation.crashes >= MAX_CRASHES:
             sentence = "Something went wrong on our side. Try again."
             lease = await self._at.fail(lease, "storage_error", sentence)
         current: Lease | None = lease

@@ -1,8 +1,6 @@
 """From the upstream's link to a kept work: into storage, then into the books."""
 
-import asyncio
 import time
-from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -10,6 +8,7 @@ import structlog
 from prometheus_client import Histogram
 
 from services.gateway.generations import UPSTREAM_LINK_LIFE_SECONDS, Lease, LeaseLost, Media
+from services.gateway.worker.ingesting import ingest
 from services.gateway.worker.workplace import ENDED_TOTAL, Workplace
 from services.kernel.errors import (
     Aborted,
@@ -24,9 +23,6 @@ log = structlog.get_logger()
 STORE_SECONDS: Final = Histogram(
     "reelgate_generation_store_seconds", "From 'the upstream says done' to 'stored'"
 )
-
-_SOURCE_TRIES: Final = 4
-_PROGRESS_SECONDS: Final = 1.0
 
 
 class Keeping:
@@ -43,11 +39,12 @@ class Keeping:
             if medium.tier is not None:
                 continue
             try:
-                lease = await self._ingest(lease, medium)
+                lease, stored = await ingest(self._at, lease, medium, self._at.store.progress)
+                await self._at.store.kept(lease, medium.index, stored.facts())
             except Unavailable as error:
                 if error.reason != "NO_TIER":
                     raise
-                return await self._leave_at_upstream(lease, media, "not_stored")
+                return await self._leave_at_upstream(lease, "not_stored")
             except FailedPrecondition as error:
                 raise LeaseLost from error  # its owner ended it, or somebody else acts for it
             except Aborted as error:
@@ -65,54 +62,39 @@ class Keeping:
         notice = "stored_locally" if local else None
         return await self._at.store.stored(lease, "local" if local else "s3", size, notice)
 
-    async def _ingest(self, lease: Lease, medium: Media) -> Lease:
-        account, provider = await self._at.upstream(medium.account_id)
-        source = provider.source(account, medium.upstream_url)
-        for number in range(1, _SOURCE_TRIES + 1):
-            try:
-                wrote_at = time.monotonic()  # a short one shows no second percentage
-                steps = self._at.storage.ingest(lease.generation, lease.token, medium.index, source)
-                async with aclosing(steps):
-                    async for step in steps:
-                        if step.stored is not None:
-                            await self._at.store.kept(lease, medium.index, step.stored.facts())
-                            return lease
-                        if step.total_bytes and time.monotonic() - wrote_at >= _PROGRESS_SECONDS:
-                            percent = min(99, 100 * step.done_bytes // step.total_bytes)
-                            lease = await self._at.store.progress(lease, percent)
-                            wrote_at = time.monotonic()
-                raise Unavailable("Storage ended without an answer.")
-            except Aborted:
-                if number == _SOURCE_TRIES:
-                    raise
-                await asyncio.sleep(2.0 ** (number - 1))
-        raise AssertionError("unreachable: the last try returns or raises")
-
-    async def _leave_at_upstream(self, lease: Lease, media: list[Media], notice: str) -> Lease:
+    async def _leave_at_upstream(self, lease: Lease, notice: str) -> Lease:
         """The result stays where it is, as long as it stays there; nothing of it counts."""
-        kept = [medium.object_id for medium in media if medium.tier is not None]
-        if kept:
-            await self._at.storage.delete(lease.generation.user_id, kept)
-            await self._at.store.unkeep(lease)
         return await self._at.store.stored(lease, "upstream", 0, notice)
 
     async def settle(self, lease: Lease) -> Lease | None:
         """`stored`: counts what is kept, and completes. What does not fit stays at its upstream."""
         generation = lease.generation
         media = await self._at.store.media(generation)
+        at_upstream = generation.storage_type == "upstream"
+        if at_upstream:
+            await self._unkeep(lease, media)
         try:
-            await self._at.quota.settle(generation, lease.token, generation.size_bytes)
+            await self._at.quota.settle(
+                generation, lease.token, generation.size_bytes, kept=not at_upstream
+            )
         except ResourceExhausted:
             if _link_ends_at(media) <= datetime.now(UTC):
                 return await self._at.fail(lease, "quota_exceeded")
-            return await self._leave_at_upstream(lease, media, "quota_exceeded")
+            return await self._leave_at_upstream(lease, "quota_exceeded")
         except FailedPrecondition as error:
             raise LeaseLost from error
         await self._at.store.end_attempts(generation)
-        expires_at = _link_ends_at(media) if generation.storage_type == "upstream" else None
+        expires_at = _link_ends_at(media) if at_upstream else None
         await self._at.store.complete(lease, expires_at=expires_at)
         ENDED_TOTAL.labels("completed", generation.storage_type, "").inc()
         return None
+
+    async def _unkeep(self, lease: Lease, media: list[Media]) -> None:
+        """Deletes what was kept before it was decided, for good, that the result stays at its upstream."""
+        kept = [medium.object_id for medium in media if medium.tier is not None]
+        if kept:
+            await self._at.storage.delete(lease.generation.user_id, kept)
+            await self._at.store.unkeep(lease)
 
 
 def _link_ends_at(media: list[Media]) -> datetime:

@@ -15,6 +15,7 @@ from services.gateway.generations import Attempt, Generation, Lease
 from services.gateway.providers.port import Account, Provider
 from services.gateway.store.accounts import AccountStore
 from services.gateway.store.leases import LeaseStore
+from services.gateway.store.saves import SaveStore
 from services.kernel.postgres import DATABASE_ERRORS
 
 log = structlog.get_logger()
@@ -24,6 +25,9 @@ ENDED_TOTAL: Final = Counter(
     "Generations that ended, by how",
     ("status", "storage_type", "error_code"),
 )
+
+# Unexpected errors of ours with one generation before it is taken for poison.
+MAX_CRASHES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Workplace:
     """The stores, the services and the upstreams, and what all steps do with them."""
 
     store: LeaseStore
+    saves: SaveStore
     accounts: AccountStore
     providers: Mapping[str, Provider]
     storage: StorageClient

@@ -27,6 +27,7 @@ from services.gateway.providers.port import (
 from services.gateway.store.accounts import AccountStore
 from services.gateway.store.generations import GenerationStore
 from services.gateway.store.leases import LeaseStore
+from services.gateway.store.saves import SaveStore
 from services.gateway.worker.conduct import Conductor
 from services.gateway.worker.workplace import Patience, Workplace
 from services.kernel.egress import Egress
@@ -151,7 +152,10 @@ class Quota:
     settled: list[int] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
 
-    async def settle(self, generation: Generation, token: int, stored_bytes: int) -> None:
+    async def settle(
+        self, generation: Generation, token: int, stored_bytes: int, *, kept: bool
+    ) -> None:
+        assert kept is (generation.storage_type != "upstream")
         if self.errors:
             raise self.errors.pop(0)
         self.settled.append(stored_bytes)
@@ -206,6 +210,7 @@ async def stage(pool: Pool, store: GenerationStore, leases: LeaseStore, owner: U
     provider, storage, quota = Scripted(), Storage(), Quota()
     workplace = Workplace(
         store=leases,
+        saves=SaveStore(pool),
         accounts=Accounts(pool),
         providers={"scripted": provider},
         storage=cast("StorageClient", storage),
@@ -535,6 +540,31 @@ async def test_g4_what_does_not_fit_after_all_stays_at_the_upstream_with_a_notic
     assert stage.quota.settled == [0]
     (medium,) = (await stage.store.media_of([made]))[made]
     assert stage.storage.deleted == [medium.object_id]
+    assert medium.tier is None
+
+
+async def test_g4_a_worker_that_dies_while_it_removes_what_does_not_fit_leaves_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_account(stage.pool)
+    stage.quota.errors = [ResourceExhausted("full", reason="QUOTA_EXCEEDED")]
+
+    async def delete_and_die(owner: UUID, object_ids: list[UUID]) -> None:
+        stage.storage.deleted += object_ids
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(stage.storage, "delete", delete_and_die)
+    made = await stage.ask()
+    with pytest.raises(asyncio.CancelledError):
+        await stage.look()
+    monkeypatch.undo()
+    async with stage.pool.connection() as connection:
+        await connection.execute("UPDATE generations SET lease_until = now()")
+    # Quota would take it now: but what it was offered is gone.
+    await stage.look_until_idle()
+    ended = await stage.get(made)
+    assert (ended.storage_type, ended.size_bytes, stage.quota.settled) == ("upstream", 0, [0])
+    (medium,) = (await stage.store.media_of([made]))[made]
     assert medium.tier is None
 
 

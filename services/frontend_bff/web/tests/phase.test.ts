@@ -13,6 +13,7 @@ describe("phaseOf", () => {
     expect(phaseOf(record(upstream), at("10:15:59"))).toBe("upstream");
     expect(phaseOf(record(upstream), at("10:16:00"))).toBe("expired");
     expect(phaseOf(record({ ...upstream, expired: true }), at("10:05:00"))).toBe("expired");
+    expect(phaseOf(record({ ...upstream, stage: "storing" }), at("10:20:00"))).toBe("upstream");
     expect(phaseOf(record({ storage_type: "none" }), at("10:05:00"))).toBe("removed");
   });
   it("calls a running one slow after twenty minutes of its own run", () => {

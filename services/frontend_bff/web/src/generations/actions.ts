@@ -9,6 +9,7 @@ import { showToast } from "@/components/ui/toasts";
 import { bytes } from "@/format/bytes";
 import { i18n } from "@/i18n";
 
+import { isBeingSaved } from "./phase";
 import { drop, find, put } from "./records";
 import { showRefusal, submitAgain } from "./submit";
 
@@ -60,9 +61,19 @@ export async function cancelAndRunAgain(record: Generation): Promise<void> {
 
 export async function save(id: string): Promise<void> {
   notSaved.delete(id);
-  const done = await during(id, "save", async () => void put(await api.saveGeneration(id)));
+  const done = await during(id, "save", async () => void put(await saved(id)));
   if (!done) notSaved.add(id);
   else void queryClient.invalidateQueries({ queryKey: ["quota"] });
+}
+
+/** The record once it is saved, or while that goes on without us because the answer took too long. */
+async function saved(id: string): Promise<Generation> {
+  return api.saveGeneration(id).catch(async (thrown: unknown) => {
+    const record = await api.getGeneration(id).catch(() => undefined);
+    if (record && isBeingSaved(record)) return record;
+    if (record) put(record);
+    throw thrown;
+  });
 }
 
 /** Removes works for good, a few at a time; one that is already gone counts as removed. */

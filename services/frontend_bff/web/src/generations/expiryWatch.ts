@@ -9,7 +9,7 @@ import type { Generation } from "@/api/types";
 
 import { save } from "./actions";
 import { download, isDownloaded } from "./download";
-import { lifeLeft, phaseOf, WARN_BELOW } from "./phase";
+import { isBeingSaved, lifeLeft, phaseOf, WARN_BELOW } from "./phase";
 import { newestFirst } from "./records";
 
 const warned = new Set<string>();
@@ -48,6 +48,7 @@ export function useExpiryWatch(): void {
 
 function unsaved(now: number): Generation[] {
   return newestFirst().filter(
-    (record) => phaseOf(record, now) === "upstream" && !isDownloaded(record.id),
+    (record) =>
+      phaseOf(record, now) === "upstream" && !isBeingSaved(record) && !isDownloaded(record.id),
   );
 }

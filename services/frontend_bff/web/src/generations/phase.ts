@@ -37,6 +37,11 @@ export function lifeShare(record: Generation, now: number): number {
   return whole > 0 ? Math.min(1, lifeLeft(record, now) / whole) : 0;
 }
 
+/** A result at its upstream is on its way into storage; it ends by itself, whoever looks. */
+export function isBeingSaved(record: Generation): boolean {
+  return record.status === "completed" && record.stage === "storing";
+}
+
 export function phaseOf(record: Generation, now: number): Phase {
   switch (record.status) {
     case "pending":
@@ -46,6 +51,7 @@ export function phaseOf(record: Generation, now: number): Phase {
     case "completed":
       if (record.storage_type === "none") return "removed";
       if (record.storage_type !== "upstream") return "kept";
+      if (isBeingSaved(record)) return "upstream";
       return lifeLeft(record, now) > 0 ? "upstream" : "expired";
     default:
       return record.status;

@@ -17,6 +17,7 @@ export function afterChange(record: Generation, before: Generation | undefined):
   if (isActive(before) && !isActive(record)) ended(record);
   if (!isKept(before) && isKept(record)) {
     void awaitThumbnail(record);
+    void queryClient.invalidateQueries({ queryKey: ["quota"] });
     void queryClient.invalidateQueries({ queryKey: ["generations", "library"] });
   }
 }

@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/vue-query";
 import { computed } from "vue";
 
 import * as api from "@/api/client";
+import type { StorageStatus } from "@/api/types";
 
 export function useMe() {
   return useQuery({ queryKey: ["me"], queryFn: api.me, staleTime: Infinity });
@@ -40,5 +41,12 @@ export function useStorageStatus() {
     queryFn: api.storageStatus,
     staleTime: 30_000,
     refetchOnWindowFocus: true,
+    // Works wait at their upstreams for it, and their links do not live long.
+    refetchInterval: (query) => (keeps(query.state.data) ? false : 10_000),
   });
+}
+
+/** Whether there is a place for results now; true as long as nobody has said. */
+export function keeps(status: StorageStatus | undefined): boolean {
+  return !status || (status.s3_enabled && status.s3_healthy) || status.local_enabled;
 }
