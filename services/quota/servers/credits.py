@@ -27,6 +27,7 @@ _KIND: Final = {
     Kind.REFUND: credit_pb2.TRANSACTION_KIND_REFUND,
 }
 _LARGEST_NUMBER: Final = 2**63 - 1
+_LONGEST_NUMBER: Final = 20
 _DAY_SECONDS: Final = 24 * 3600
 
 
@@ -116,7 +117,9 @@ class CreditServicer(credit_pb2_grpc.CreditServiceServicer):
 def _before(page_token: str) -> int | None:
     if not page_token:
         return None
-    if page_token.isascii() and page_token.isdigit() and int(page_token) <= _LARGEST_NUMBER:
+    # No longer than a number may be: Python refuses to read thousands of digits.
+    is_number = len(page_token) < _LONGEST_NUMBER and page_token.isascii() and page_token.isdigit()
+    if is_number and int(page_token) <= _LARGEST_NUMBER:
         return int(page_token)
     raise InvalidArgument("page_token is from no page.", field="page_token")
 
