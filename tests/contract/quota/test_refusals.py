@@ -200,6 +200,15 @@ WRONG: dict[str, tuple[str, Call]] = {
     "the quota of a name": ("user_id", lambda c: c.get("alice")),
     "a save with a price": ("price_credits", lambda c: c.save(new_run(lease=1), USER, 1, 1)),
     "a save of negative bytes": ("reserve_bytes", lambda c: c.save(new_run(lease=1), USER, -1)),
+    "a save of absurd bytes": ("reserve_bytes", lambda c: c.save(new_run(lease=1), USER, TOO_MUCH)),
+    "a save of the most negative bytes": (
+        "reserve_bytes",
+        lambda c: c.save(new_run(lease=1), USER, -(2**63)),
+    ),
+    "a save with a negative price": (
+        "price_credits",
+        lambda c: c.save(new_run(lease=1), USER, 1, -1),
+    ),
     "the credits of a name": ("user_id", lambda c: c.credits("alice")),
     "a grant of nothing": ("amount", lambda c: c.grant(USER, 0)),
     "an absurd grant": ("amount", lambda c: c.grant(USER, TOO_MUCH)),
@@ -222,7 +231,12 @@ WRONG: dict[str, tuple[str, Call]] = {
     "a release of no request": ("request_id", lambda c: c.release_hold("one")),
     "a quote without a model": ("model", lambda c: c.quote("")),
     "a quote for -1 seconds": ("duration_seconds", lambda c: c.quote("m", -1)),
+    "a quote for a model of any length": ("model", lambda c: c.quote("m" * 201)),
+    "a quote for a century": ("duration_seconds", lambda c: c.quote("m", 2**31 - 1)),
     "a quote for -1 media": ("count", lambda c: c.quote("m", 0, -1)),
+    "a quote for 1001 media": ("count", lambda c: c.quote("m", 0, 1001)),
+    "a hold for less than no time": ("ttl", lambda c: c.hold(new_id(), USER, 1, -60)),
+    "a release of a negative token": ("run.lease_token", lambda c: c.release(new_run(lease=-1))),
     "counting nobody": ("user_id", lambda c: c.reconcile(counting(user_id=""))),
     "counting without a word": ("user_id", lambda c: c.reconcile()),
     "counting at no time": ("list_time", lambda c: c.reconcile(counting(list_time=None))),
@@ -241,6 +255,14 @@ WRONG: dict[str, tuple[str, Call]] = {
     "counting negative bytes": (
         "runs.bytes",
         lambda c: c.reconcile(counting(runs=[counted(str(new_id()), 0, -1)])),
+    ),
+    "counting absurd bytes": (
+        "runs.bytes",
+        lambda c: c.reconcile(counting(runs=[counted(str(new_id()), 0, TOO_MUCH)])),
+    ),
+    "counting bytes of an absurd sum": (
+        "runs.bytes",
+        lambda c: c.reconcile(counting(runs=[counted(str(new_id()), 0, 2**53)] * 2)),
     ),
     "counting too many at once": (
         "runs",
