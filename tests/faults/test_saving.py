@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import pytest_asyncio
 
 from deploy.local.stack import Stack
+from reelgate.quota.v1 import quota_pb2, quota_pb2_grpc
 from tests.faults.product import IMPATIENT, Product
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -51,7 +53,7 @@ async def results(saver: Product) -> list[tuple[str, str]]:
     """Prompts and ids of what was made while S3 was down: it lies at the studio."""
     await saver.stack.stop("s3")
     made: list[tuple[str, str]] = []
-    for number in range(len(KILLS) + 2):
+    for number in range(len(KILLS) + 3):
         prompt = f"lies at the studio, {number}"
         made.append((prompt, await saver.generate(prompt)))
         record = await saver.until(made[-1][1], "completed")
@@ -188,6 +190,33 @@ async def test_d4_a_delete_in_the_middle_of_a_saving_leaves_nothing(
     assert await saver.quota() == before
     assert await saver.bucket_keys() == keys
     assert await saver.multiparts() == []
+
+
+async def _limit(product: Product, quota_bytes: int) -> None:
+    """Sets what the demo user, an administrator, may keep; 0 takes that back."""
+    metadata = (("authorization", product.headers["Authorization"]),)
+    async with grpc.aio.insecure_channel(product.stack.ready.grpc["quota"]) as channel:
+        stub = quota_pb2_grpc.QuotaServiceStub(channel)
+        me = (await stub.GetQuota(quota_pb2.GetQuotaRequest(), metadata=metadata)).quota.user_id
+        request = quota_pb2.SetLimitsRequest(user_id=me, quota_bytes=quota_bytes)
+        await stub.SetLimits(request, metadata=metadata)
+
+
+async def test_g4_with_a_full_quota_it_is_refused_and_with_room_again_it_is_saved(
+    result: tuple[str, str], saver: Product
+) -> None:
+    _, made = result
+    before = await saver.quota()
+    await _limit(saver, 1)
+    try:
+        await _is_refused(saver, made, 429, "quota_exceeded")
+        assert await saver.quota() == before
+    finally:
+        await _limit(saver, 0)
+    status, record = await _save(saver, made)
+    assert (status, record["storage_type"], record["can_save"]) == (200, "s3", False)
+    assert await saver.quota() == (before[0] + record["file_size_bytes"], before[1])
+    await saver.delete(made)
 
 
 async def test_d6_once_the_link_has_died_it_can_not_be_saved(saver: Product) -> None:
