@@ -211,6 +211,10 @@ WRONG: dict[str, tuple[str, Call]] = {
     ),
     "the credits of a name": ("user_id", lambda c: c.credits("alice")),
     "a grant of nothing": ("amount", lambda c: c.grant(USER, 0)),
+    "a ledger token of thousands of digits": (
+        "page_token",
+        lambda c: c.transactions(USER, 1, "9" * 5000),
+    ),
     "an absurd grant": ("amount", lambda c: c.grant(USER, TOO_MUCH)),
     "an absurd correction": ("amount", lambda c: c.grant(USER, -(2**63))),
     "a grant without a reason": ("reason", lambda c: c.grant(USER, 1, "  ")),
