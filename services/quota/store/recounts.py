@@ -17,6 +17,8 @@ SELECT user_id, generation_ids, runs, recorded_bytes, found_bytes,
        recorded_balance, counted_balance, recorded_held, counted_held, open_holds, recorded_spent, counted_spent
 FROM recount(%s, %s, %s, %s, %s, %s)
 """
+# Without the user's lock, which only a repair takes, all that is counted has to be of one moment.
+_ONE_MOMENT: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
 class RecountStore:
@@ -37,7 +39,9 @@ class RecountStore:
             listed,
             repair,
         )
-        async with self._pool.connection() as connection:
+        async with self._pool.connection() as connection, connection.transaction():
+            if not repair:
+                await connection.execute(_ONE_MOMENT)
             cursor = connection.cursor(row_factory=args_row(_recount))
             await cursor.execute(_RECOUNT, values)
             return await only(cursor)

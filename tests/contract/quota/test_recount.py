@@ -1,5 +1,6 @@
 """Counting a user anew: the books against storage and against the ledger (G9)."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -167,3 +168,36 @@ async def test_more_than_a_million_runs_are_refused(callers: Callers, user: UUID
     request.list_time.FromDatetime(datetime.now(UTC))
     with pytest.raises(ResourceExhausted):
         await callers.admin.reconcile(*[request] * 101)
+
+
+async def test_g9_counting_waits_for_nobody(
+    callers: Callers, gateway: Caller, user: UUID, shared_books: str
+) -> None:
+    run = await kept(gateway, user, 100)
+    async with await psycopg.AsyncConnection.connect(shared_books) as connection:
+        await connection.execute("SELECT 1 FROM subjects WHERE user_id = %s FOR UPDATE", (user,))
+        async with asyncio.timeout(5):
+            counted = await recount(callers, user, {run.generation_id: 100})
+    assert not counted.drifted
+
+
+async def test_g9_counting_in_the_midst_of_work_sees_one_moment(
+    callers: Callers, gateway: Caller, user: UUID
+) -> None:
+    async def work() -> None:
+        for number in range(60):
+            run = new_run()
+            await gateway.admit(run, user, 10, 1)
+            if number % 3:
+                await gateway.settle(leased(run, 1), 10)
+            else:
+                await gateway.release(leased(run, 1))
+
+    working = asyncio.gather(*(work() for _ in range(4)))
+    counts = 0
+    while not working.done():
+        counted = await recount(callers, user, {}, hours=-1)
+        assert not counted.drifted, counted
+        counts += 1
+    await working
+    assert counts > 5
