@@ -11,7 +11,7 @@ from uuid import UUID
 
 import hypothesis
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
@@ -361,8 +361,9 @@ def compare(real: Real, *, examples: int, steps: int, seed: int | None = None) -
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
-            # A seed stands for itself: nothing that was found elsewhere is tried first.
+            # A seed stands for itself: nothing that was found elsewhere is tried, and it is repeated as it is.
             database=None,
+            phases=tuple(Phase) if seed is None else (Phase.generate,),
             suppress_health_check=list(HealthCheck),
         ),
     )
