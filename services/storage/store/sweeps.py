@@ -19,6 +19,7 @@ LOG_DAYS: Final = 90
 _AT_ONCE: Final = 1000
 
 _LOCK: Final = "SELECT pg_try_advisory_lock(hashtext(current_schema() || '.sweep'))"
+_UNLOCK: Final = "SELECT pg_advisory_unlock(hashtext(current_schema() || '.sweep'))"
 _NOW: Final = "SELECT now()"
 _INSTALLATION: Final = "SELECT id, since FROM installation"
 _COUNT: Final = "SELECT count(*) FROM objects WHERE tier = ANY(%(tiers)s)"
@@ -204,7 +205,11 @@ class SweepStore:
         """Whether no other sweep runs; none begins before the block ends. The lock goes with the process."""
         async with await connect(self._direct_url) as connection:
             row = await (await connection.execute(_LOCK)).fetchone()
-            yield bool(row and row[0])
+            alone = bool(row and row[0])
+            yield alone
+            if alone:
+                # A server notices a closed connection a moment later, and whoever comes next would be turned away.
+                await connection.execute(_UNLOCK)
 
     async def installation(self) -> Installation:
         """Which installation this is."""

@@ -219,7 +219,7 @@ _ENDLESS: Final = (
             head("200 OK", _CHUNKED) + b"%x\r\n%b\r\n0\r\n" % (len(MOVIE), MOVIE),
             b"X-Y: z\r\n" * 500,
         ),
-        RESET,
+        PROTOCOL,
     ),
     _case(
         "sends 1,000 headers",
