@@ -3,7 +3,7 @@
 Tiers: `blobs_s3` and `blobs_local`. Sources: `source_url` and `source_stream`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -137,12 +137,23 @@ class Blobs(Protocol):
         """Raises TierFailed when the tier can not be used now."""
 
 
+class Content(Protocol):
+    """The bytes of a body, from its first to its last."""
+
+    async def fill(self, space: memoryview, seen: Callable[[int], None]) -> int:
+        """Puts the next bytes into `space` until it is full or they are over; gives how many.
+
+        `seen` is told how many have come whenever some have, also what waits for the next space; it may raise.
+        Raises ReelgateError.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """An opened source: the size it promises in bytes (0: none) and its bytes."""
 
     size_bytes: int
-    chunks: AsyncIterator[bytes]
+    content: Content
 
 
 class Source(Protocol):

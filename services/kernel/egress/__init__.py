@@ -8,6 +8,7 @@ from services.kernel.egress.addresses import Reach, classify, is_public
 from services.kernel.egress.client import Egress, Timeouts
 from services.kernel.egress.errors import EgressError, EgressFailed, EgressRefused
 from services.kernel.egress.gate import Lookup, system_lookup
+from services.kernel.egress.incoming import Incoming
 from services.kernel.egress.policy import (
     DEFAULT_PORTS,
     Origin,
@@ -24,6 +25,7 @@ __all__ = [
     "EgressError",
     "EgressFailed",
     "EgressRefused",
+    "Incoming",
     "Lookup",
     "Origin",
     "Policy",

@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from services.kernel.egress.connector import Attempt, current_attempt, failure, vetted_session
 from services.kernel.egress.errors import EgressFailed, EgressRefused
 from services.kernel.egress.gate import Gate, Lookup, system_lookup
+from services.kernel.egress.incoming import Incoming
 from services.kernel.egress.policy import Origin, Policy, Target
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -153,6 +154,23 @@ class Egress:
         finally:
             response.release()
             await response.wait_for_close()
+
+    @asynccontextmanager
+    async def download(
+        self,
+        url: str,
+        *,
+        headers: Headers = (),
+        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+        allow: AbstractSet[Origin] = frozenset(),
+    ) -> AsyncIterator[Incoming]:
+        """GET what may be long, following redirects: as `request`, but the body goes where its reader wants it."""
+        now = asyncio.get_running_loop().time()
+        deadline = None if timeouts.total is None else now + timeouts.total
+        async with self.request(
+            "GET", url, headers=headers, timeouts=timeouts, allow=allow, follow_redirects=True
+        ) as response:
+            yield Incoming(response, timeouts.read, deadline)
 
     async def _answer(
         self, request: _Request, url: str, headers: CIMultiDict[str]

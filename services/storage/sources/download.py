@@ -2,15 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
-import aiohttp
 import structlog
 
-from services.kernel.egress import Egress, EgressFailed, Origin, Timeouts, origin_of
+from services.kernel.egress import Egress, EgressFailed, Incoming, Origin, Timeouts, origin_of
 from services.kernel.errors import Aborted, ReelgateError
 from services.storage.measures import SOURCE_RESUMES_TOTAL
 from services.storage.objects import SourceLink
@@ -41,7 +41,11 @@ class Patience:
 
 
 class Download:
-    """Asks for the body that a link names, with the link's headers; `allow` are origins that may be private."""
+    """The body that a link names, asked for with the link's headers; `allow` are origins that may be private.
+
+    `async with` brings the head of the answer; then it can be read. Both raise EgressRefused, EgressFailed, and Aborted
+    when the source does not give what it should.
+    """
 
     def __init__(
         self, egress: Egress, link: SourceLink, allow: frozenset[Origin], patience: Patience
@@ -57,50 +61,53 @@ class Download:
         self._offset = 0
         self._resumes = 0
         self._resumed_at = 0
+        self._answer = AsyncExitStack()
+        self._incoming: Incoming | None = None  # None when its connection was lost
 
     @property
     def size_bytes(self) -> int:
-        """What the answer promised, 0 when it did not; known with the first chunk."""
+        """What the answer promised, 0 when it did not."""
         return self._promise.size_bytes if self._promise is not None else 0
 
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        """An empty chunk when the source has answered, then its bytes. Close it, also when it was not read to its end.
+    async def __aenter__(self) -> Self:
+        await self._connect()
+        return self
 
-        Raises EgressRefused, EgressFailed, and Aborted when the source does not give what it should.
-        """
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._answer.aclose()
+
+    async def fill(self, space: memoryview, seen: Callable[[int], None]) -> int:
+        """Reads until `space` is full or the body is over, over as many connections as it takes; gives how much."""
+        begin = self._offset
         while True:
-            try:
-                async with self._ask() as response:
-                    self._read_head(response)
-                    if not self._offset:
-                        yield b""
-                    since = time.monotonic()
-                    async for chunk in response.content.iter_any():
-                        # From our wish for it to its coming: what we let it wait for is not its fault.
-                        self._pace.count(time.monotonic() - since, len(chunk))
-                        self._offset += len(chunk)
-                        yield chunk
-                        since = time.monotonic()
-                    return
-            except EgressFailed as failure:
-                if not self._may_resume(failure):
-                    raise
-                log.info(
-                    "source_lost",
-                    host=self._host,
-                    offset=self._offset,
-                    kind=failure.kind,
-                    detail=failure.detail,
-                )
-            await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2 ** (self._resumes - 1))
+            since = time.monotonic()
 
-    def _ask(self) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        """Of the address we were given each time: where that leads to may have changed."""
+            def count(size_bytes: int) -> None:
+                # From our wish for it to its coming: what we let it wait for is not its fault.
+                nonlocal since
+                self._pace.count(time.monotonic() - since, size_bytes)
+                self._offset += size_bytes
+                seen(size_bytes)
+                since = time.monotonic()
+
+            try:
+                incoming = self._incoming or await self._connect()
+                await incoming.fill(space[self._offset - begin :], count)
+                return self._offset - begin
+            except EgressFailed as failure:
+                await self._lost(failure)
+
+    async def _connect(self) -> Incoming:
+        """Asks at the address we were given, each time: where that leads to may have changed."""
         headers = {"Accept": "*/*", **self._link.headers, "Accept-Encoding": "identity"}
         if self._promise is not None:
             headers |= {"Range": f"bytes={self._offset}-", "If-Range": self._promise.validator}
-        return self._egress.request(
-            "GET",
+        answer = self._egress.download(
             self._link.url,
             headers=headers,
             timeouts=Timeouts(
@@ -109,13 +116,32 @@ class Download:
                 total=max(0.0, self._deadline - time.monotonic()),
             ),
             allow=self._allow,
-            follow_redirects=True,
         )
+        async with AsyncExitStack() as stack:
+            self._incoming = await stack.enter_async_context(answer)
+            self._read_head(self._incoming)
+            self._answer = stack.pop_all()
+        return self._incoming
 
-    def _read_head(self, response: aiohttp.ClientResponse) -> None:
+    async def _lost(self, failure: EgressFailed) -> None:
+        """Lets go of a connection, and waits until the next one may be made. Raises the failure when none may."""
+        self._incoming = None
+        await self._answer.aclose()
+        if not self._may_resume(failure):
+            raise failure
+        log.info(
+            "source_lost",
+            host=self._host,
+            offset=self._offset,
+            kind=failure.kind,
+            detail=failure.detail,
+        )
+        await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2 ** (self._resumes - 1))
+
+    def _read_head(self, incoming: Incoming) -> None:
         if self._promise is None:
-            self._promise = promise(response.status, response.headers)
-        elif continues(self._promise, self._offset, response.status, response.headers):
+            self._promise = promise(incoming.status, incoming.headers)
+        elif continues(self._promise, self._offset, incoming.status, incoming.headers):
             SOURCE_RESUMES_TOTAL.labels("continued").inc()
             log.info("source_resumed", host=self._host, offset=self._offset)
         else:
@@ -123,7 +149,7 @@ class Download:
             raise Aborted(
                 f"The source broke off after {self._offset} bytes and did not go on from there.",
                 reason="SOURCE_FAILED",
-                metadata={"kind": "reset", "status": str(response.status)},
+                metadata={"kind": "reset", "status": str(incoming.status)},
             )
 
     def _may_resume(self, failure: EgressFailed) -> bool:

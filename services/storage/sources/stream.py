@@ -11,6 +11,7 @@ from typing import IO, Final
 
 from services.kernel.errors import InvalidArgument
 from services.storage.ports import Body, Received
+from services.storage.sources.chunks import Chunks
 
 _FLUSH_BYTES: Final = 1024 * 1024
 _READ_BYTES: Final = 256 * 1024
@@ -41,7 +42,7 @@ class StreamSource:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Body]:
         """From the first byte: what was spooled, then what still comes."""
-        yield Body(self._size_bytes, self._all())
+        yield Body(self._size_bytes, Chunks(self._all()))
 
     async def _all(self) -> AsyncIterator[bytes]:
         if self._fetching is not None:

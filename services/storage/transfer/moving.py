@@ -13,6 +13,7 @@ from services.storage.cleanup import Cleanup
 from services.storage.measures import TRANSFER_SECONDS
 from services.storage.objects import LogEntry, MediaKind, Progress, Run, Slot, StoredObject, Tier
 from services.storage.ports import Blobs, Body, Received, TierFailed
+from services.storage.sources.chunks import Chunks
 from services.storage.store.moves import MoveStore
 from services.storage.store.transfers import Store, Taken
 from services.storage.tiers import Tiers
@@ -154,7 +155,7 @@ class _Kept:
     async def open(self) -> AsyncIterator[Body]:
         found = self._found
         async with self._blobs.read(found.key, 0, found.size_bytes) as chunks:
-            yield Body(found.size_bytes, chunks)
+            yield Body(found.size_bytes, Chunks(chunks))
 
     def verify(self, received: Received) -> None:
         if not hmac.compare_digest(received.sha256, self._found.sha256):

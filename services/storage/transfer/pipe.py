@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
@@ -148,39 +148,36 @@ class _Reader:
     def __init__(self, body: Body, limit: int, progress: Progress) -> None:
         self.total = 0
         self._progress = progress
-        self._chunks: AsyncIterator[bytes] = body.chunks
+        self._content = body.content
         self._promised = body.size_bytes
         self._limit = limit
-        self._rest = memoryview(b"")
+        # The first byte of the next part, read to know whether there is one.
+        self._ahead = memoryview(bytearray(1))
+        self._is_ahead = False
 
     async def fill(self, buffer: Buffer) -> bool:
         """Fills the buffer as far as the body goes; True when that was its end."""
-        space = buffer.space
         used = 0
-        while used < len(space):
-            if not self._rest and not await self._next():
-                buffer.used = used
-                return True
-            count = min(len(self._rest), len(space) - used)
-            space[used : used + count] = self._rest[:count]
-            self._rest = self._rest[count:]
-            used += count
+        if self._is_ahead:
+            buffer.space[:1] = self._ahead
+            used = 1
+        used += await self._content.fill(buffer.space[used:], self._count)
         buffer.used = used
-        return not self._rest and not await self._next()
+        if used < buffer.size:
+            return True
+        if self.total < self._promised:
+            return False
+        self._is_ahead = bool(await self._content.fill(self._ahead, self._count))
+        return not self._is_ahead
 
-    async def _next(self) -> bool:
-        async for chunk in self._chunks:
-            self.total += len(chunk)
-            self._progress.received = self.total
-            RECEIVED_BYTES_TOTAL.inc(len(chunk))
-            if self.total > self._limit:
-                raise _too_large(self._limit)
-            if self._promised and self.total > self._promised:
-                raise _other_length(self._promised, "more")
-            if chunk:
-                self._rest = memoryview(chunk)
-                return True
-        return False
+    def _count(self, size_bytes: int) -> None:
+        self.total += size_bytes
+        self._progress.received = self.total
+        RECEIVED_BYTES_TOTAL.inc(size_bytes)
+        if self.total > self._limit:
+            raise _too_large(self._limit)
+        if self._promised and self.total > self._promised:
+            raise _other_length(self._promised, "more")
 
     def verify(self) -> None:
         """Raises Aborted when the body is shorter than it promised."""

@@ -29,6 +29,7 @@ from services.storage.objects import MediaKind, Progress, Slot, StoredObject, Ti
 from services.storage.ports import Body, Received, TierFailed
 from services.storage.s3.blobs import S3Blobs
 from services.storage.s3.target import Delivery
+from services.storage.sources.chunks import Chunks
 from services.storage.store.presigned import Offer, PresignedStore
 from services.storage.store.transfers import Store
 from services.storage.tiers import Tiers
@@ -183,7 +184,7 @@ class _Sent:
             )
         try:
             async with self._s3.read(self._offer.key, 0, self._offer.size_bytes) as chunks:
-                yield Body(self._offer.size_bytes, chunks)
+                yield Body(self._offer.size_bytes, Chunks(chunks))
         except TierFailed as failure:
             if failure.trouble == "missing" and failure.tier == Tier.S3:
                 raise _not_uploaded() from None

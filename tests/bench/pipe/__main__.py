@@ -75,10 +75,7 @@ async def measure(directory: Path, rounds: int) -> str:
     file = make_file(directory, LARGE)
     digests = sha256_mib_per_second()
     with serving("source", directory) as origin:
-        async with into_seaweedfs(directory, origin) as bench:
-            peers = Peers(home, bench.s3, origin, file)
-            seaweedfs = await compare(bench, peers, rounds, [OURS])
-            first = comparison("200 MiB, URL → SeaweedFS", seaweedfs, bench.idle, INTO_SEAWEEDFS)
+        # First: for minutes after the other the system is busy with writing what SeaweedFS was given.
         async with into_nothing(directory, origin) as bench:
             peers = Peers(home, bench.s3, origin, file)
             null = await compare(bench, peers, rounds, [OURS, UPLOAD])
@@ -100,6 +97,10 @@ async def measure(directory: Path, rounds: int) -> str:
             third = memory(
                 [(name, found, bench.idle, must, goal) for name, found, must, goal in rows]
             )
+        async with into_seaweedfs(directory, origin) as bench:
+            peers = Peers(home, bench.s3, origin, file)
+            seaweedfs = await compare(bench, peers, rounds, [OURS])
+            first = comparison("200 MiB, URL → SeaweedFS", seaweedfs, bench.idle, INTO_SEAWEEDFS)
     raw = null.speed("raw")
     note = f"""\
 {rounds} rounds. {versions(home)}.

@@ -16,6 +16,7 @@ from services.kernel.status import rpc_errors
 from services.storage.objects import SourceLink
 from services.storage.sources.download import Patience
 from services.storage.sources.url import Downloads
+from tests.contents import read
 from tests.faults.storage.canary import Canary
 from tests.faults.storage.hostile import redirecting
 from tests.faults.storage.spellings import Speller
@@ -75,7 +76,7 @@ class Entrances:
         link = SourceLink(f"http://{name}:{port}{path}", {}, "")
         try:
             async with Downloads(self.flipping, _PATIENCE).source(link).open() as body:
-                got = b"".join([chunk async for chunk in body.chunks])
+                got = await read(body.content)
         except ReelgateError as error:
             return error.reason
         assert got == b"public", got

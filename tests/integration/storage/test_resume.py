@@ -18,6 +18,7 @@ from services.storage.objects import SourceLink
 from services.storage.sources import download
 from services.storage.sources.download import Patience
 from services.storage.sources.url import Downloads
+from tests.contents import read
 from tests.integration.storage.conftest import MakeStorage
 from tests.integration.storage.harness import MIB, Client, Source, video
 
@@ -99,7 +100,7 @@ async def fetched(source: Breaking, patience: Patience = PATIENCE) -> bytes:
     async with Egress(Policy(private=frozenset({origin_of(source.url)}))) as egress:
         link = SourceLink(source.url, {"X-Key": "k"}, "")
         async with Downloads(egress, patience).source(link).open() as body:
-            return b"".join([chunk async for chunk in body.chunks])
+            return await read(body.content)
 
 
 @pytest.fixture(autouse=True)
@@ -222,7 +223,7 @@ async def test_e4_the_address_that_was_given_is_asked_again_not_where_it_led() -
         async with server, Egress(Policy(private=private)) as egress:
             link = SourceLink(f"{entrance}/x.mp4", {"Authorization": "secret"}, "")
             async with Downloads(egress, PATIENCE).source(link).open() as opened:
-                assert b"".join([chunk async for chunk in opened.chunks]) == body
+                assert await read(opened.content) == body
         assert [head.split()[1] for head in goal.heads] == ["/x.mp4?signed=0", "/x.mp4?signed=1"]
         assert "Range: bytes=50000-" in goal.heads[1]
         assert "secret" not in "".join(goal.heads)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from services.kernel.errors import Aborted, ReelgateError, ResourceExhausted
 from services.storage.objects import Progress
 from services.storage.ports import Body, Part, Received
+from services.storage.sources import chunks as chunked
 from services.storage.transfer import pipe as pipe_module
 from services.storage.transfer.budget import Budget
 from services.storage.transfer.pipe import Pipe
@@ -36,7 +37,7 @@ class Chunks:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Body]:
-        yield Body(self._promised, self._each())
+        yield Body(self._promised, chunked.Chunks(self._each()))
 
     async def _each(self) -> AsyncIterator[bytes]:
         for chunk in self._chunks:
