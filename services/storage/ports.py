@@ -1,6 +1,6 @@
 """What the pipe and the service need of sources and tiers; each port has two implementations.
 
-Tiers: `blobs_s3` and `blobs_local`. Sources: `source_url` and `source_stream`.
+Tiers: `s3` and `local`. Sources: `sources.url` and `sources.stream`.
 """
 
 from collections.abc import AsyncIterator, Callable
