@@ -58,7 +58,8 @@ class Incoming:
         if not self._came:
             try:
                 self._came.append(await self._response.content.readany())
-            except (aiohttp.ClientError, TimeoutError) as error:
+            except Exception as error:
+                # Of broken framing it says what its parser says, which is no ClientError.
                 raise failure(error, sent=True) from error
         chunk = self._came.popleft()
         count = min(len(chunk), len(space))

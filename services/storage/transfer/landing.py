@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -152,14 +153,20 @@ class Landing:
 
 
 async def _undisturbed(final: Coroutine[Any, Any, None]) -> None:
-    """Waits for a request that leaves something, also when cancelled: it must not take effect later."""
+    """Waits for a request that leaves something, however often it is cancelled: it must not take effect later.
+
+    Whoever stops a transfer cancels it, and so does a caller who goes away.
+    """
     task = asyncio.ensure_future(final)
-    # Whoever is cancelled twice waits no longer, and what comes of it is no longer anybody's.
-    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # seen
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=_FINAL_SECONDS)
+        now = asyncio.get_running_loop().time
+        until = now() + _FINAL_SECONDS
+        while not task.done() and now() < until:
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task}, timeout=until - now())
         raise
 
 

@@ -15,6 +15,7 @@ from tests.integration.storage.bucket import Bucket
 from tests.integration.storage.conftest import source
 from tests.integration.storage.ground import IMPATIENT, KEPT_SECONDS, settled, sweep
 from tests.integration.storage.harness import (
+    MIB,
     Client,
     Source,
     StorageProcess,
@@ -27,15 +28,16 @@ __all__ = ["source"]
 
 
 class OnItsWay:
-    """A fault: the next PutObject is on its way until somebody lets it arrive."""
+    """A fault: the next such request is on its way until somebody lets it arrive."""
 
-    def __init__(self) -> None:
+    def __init__(self, operation: str = "PutObject") -> None:
+        self._operation = operation
         self.keys: list[str] = []
         self.arrive = asyncio.Event()
         self.arrived = asyncio.Event()
 
     def __call__(self, call: Call) -> Deed | None:
-        return self._hold if call.operation == "PutObject" and not self.keys else None
+        return self._hold if call.operation == self._operation and not self.keys else None
 
     async def _hold(self, proxy: BadS3, call: Call) -> None:
         body = await call.body()
@@ -136,3 +138,27 @@ async def test_a_process_that_wakes_behind_its_removal_cleans_up_itself(
             await late.arrived.wait()
             await eventually(lambda: late.keys[0] not in bucket.stored())
             assert first.rows("SELECT count(*) FROM objects") == [(0,)]
+
+
+async def test_e5_a_beginning_is_waited_for_by_whoever_stops_it_and_hangs_up_as_well(
+    make_storage: MakeStorage, s3: S3Access, source: Source
+) -> None:
+    """The transfer is cancelled twice; its upload began behind the answer that nothing is left."""
+    async with BadS3.before(s3) as proxy:
+        process = make_storage(proxy.access)
+        await settled(process)
+        late, run = OnItsWay("CreateMultipartUpload"), new_run()
+        proxy.begin(late)
+        async with process.client() as client:
+            url = source.serve(video(12 * MIB))
+            work = asyncio.create_task(client.ingest(url, run=run))
+            await eventually(lambda: late.keys != [])
+            stopped = asyncio.create_task(client.tombstone(run))
+            await asyncio.sleep(0.2)
+            work.cancel()
+            await asyncio.sleep(0.5)
+            assert not stopped.done()
+            late.arrive.set()
+            assert await stopped == 0
+        with closing(Bucket(s3, process.prefix)) as bucket:
+            assert bucket.uploads() == []

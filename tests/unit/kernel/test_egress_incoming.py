@@ -124,6 +124,22 @@ async def test_e4_a_body_in_chunks_arrives_as_it_is() -> None:
         assert (await read(incoming)).body == BODY
 
 
+@pytest.mark.parametrize(
+    "wrong", [b"zz\r\n", b"-5\r\n", b"5\r\n123456", b"0\r\n" + b"X-Y: z\r\n" * 5000]
+)
+async def test_e5_broken_framing_is_told_from_a_broken_connection(wrong: bytes) -> None:
+    async def broken(head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(wrong)
+        await reader.read()
+
+    async with serving(broken) as server, asking(server) as incoming:
+        with pytest.raises(EgressFailed) as caught:
+            await read(incoming)
+        assert caught.value.kind == "protocol"
+
+
 async def test_e4_what_follows_the_body_is_not_of_it() -> None:
     longer = BODY + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad"
     answer = saying(longer, headers={"Content-Length": str(len(BODY))})
