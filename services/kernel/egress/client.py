@@ -23,6 +23,8 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _HEADERS_FOR_ANY_ORIGIN: Final = frozenset(
     {"accept", "accept-encoding", "accept-language", "if-range", "range", "user-agent"}
 )
+# So much before its time a timer of uvloop may ring: it counts in milliseconds.
+_EARLY_SECONDS: Final = 0.01
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
@@ -147,8 +149,9 @@ class Egress:
             yield response
         except Exception as error:
             # Only what reading this answer raised: the caller may do other things in its block.
-            late = deadline is not None and isinstance(error, TimeoutError) and now() >= deadline
-            if late or error is response.content.exception():
+            is_late = deadline is not None and now() >= deadline - _EARLY_SECONDS
+            timed_out = is_late and isinstance(error, TimeoutError)
+            if timed_out or error is response.content.exception():
                 raise failure(error, sent=True) from error
             raise
         finally:
