@@ -105,7 +105,7 @@ async def test_e11_a_cancelled_and_a_tombstoned_transfer_are_logged(
     await eventually(lambda: own.process.rows("SELECT count(*) FROM upload_log") == [(2,)])
     lines = (await uploads(own)).uploads
     assert [one.failure_reason for one in lines] == ["CANCELLED", "TOMBSTONED"]
-    assert all(5 * MIB < one.size_bytes <= 14 * MIB for one in lines)
+    assert all(5 * MIB <= one.size_bytes <= 14 * MIB for one in lines)
 
 
 async def test_e11_the_log_is_read_page_by_page_by_administrators_only(
