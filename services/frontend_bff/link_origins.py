@@ -11,7 +11,8 @@ from services.kernel.errors import ReelgateError
 
 log = structlog.get_logger()
 
-_REFRESH_SECONDS: Final = 10.0
+# With the time storage takes to see new S3 settings it stays below the 5 s within which they are in force everywhere.
+_REFRESH_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 1.0
 # What stands in a header must not be able to end it, or a directive in it.
 _ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")

@@ -1,11 +1,13 @@
 """One product and one browser for all tests of this folder; each test finds the account empty."""
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Generator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
@@ -51,10 +53,21 @@ async def browser() -> AsyncIterator[Browser]:
 async def product(stack: Stack) -> AsyncIterator[Product]:
     """The same account, by HTTP: empty, the studio quick and kind."""
     await stack.answering()
+    await _may_show_media(stack)
     async with Product.opened(stack) as opened:
         await _empty(opened)
         await opened.behave()
         yield opened
+
+
+async def _may_show_media(stack: Stack) -> None:
+    """Returns when pages may load from S3: the test before may have changed where that is."""
+    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+        while True:
+            async with session.get(f"{stack.ready.bff_url}/") as page:
+                if stack.ready.s3["endpoint"] in page.headers["Content-Security-Policy"]:
+                    return
+            await asyncio.sleep(0.1)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
