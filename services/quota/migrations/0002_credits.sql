@@ -603,11 +603,11 @@ BEGIN
     END IF;
     FOR candidate IN
         SELECT old.* FROM (
-            SELECT request_id, user_id, expire_time FROM holds
+            SELECT request_id, user_id FROM holds
             WHERE state = 'held' AND expire_time <= now()
             ORDER BY expire_time LIMIT p_limit
         ) old
-        ORDER BY user_id, expire_time
+        ORDER BY user_id
     LOOP
         SELECT * INTO u FROM subjects WHERE user_id = candidate.user_id FOR NO KEY UPDATE;
         SELECT * INTO h FROM holds WHERE request_id = candidate.request_id AND state = 'held';

@@ -181,12 +181,12 @@ BEGIN
     END IF;
     FOR candidate IN
         SELECT old.* FROM (
-            SELECT generation_id, run, user_id, create_time FROM reservations
+            SELECT generation_id, run, user_id FROM reservations
             WHERE state = 'reserved' AND create_time < now() - p_age
               AND (save_time IS NULL OR save_time < now() - p_age)
             ORDER BY create_time LIMIT p_limit
         ) old
-        ORDER BY user_id, create_time
+        ORDER BY user_id
     LOOP
         SELECT * INTO u FROM subjects WHERE user_id = candidate.user_id FOR NO KEY UPDATE;
         -- It may have been settled, and saved, since the list was made.
