@@ -40,7 +40,10 @@ class Incoming:
         """
         if not self._begun:
             self._begun = True
-            self._direct = self._take_over()
+            try:
+                self._direct = self._take_over()
+            except TimeoutError as error:  # all of its time was over before anybody read
+                raise failure(error, sent=True) from error
         filled = 0
         try:
             while filled < len(space) and (count := await self._some(space[filled:])):

@@ -160,7 +160,7 @@ class _Reader:
         used = 0
         if self._is_ahead:
             buffer.space[:1] = self._ahead
-            used = 1
+            used, self._is_ahead = 1, False
         used += await self._content.fill(buffer.space[used:], self._count)
         buffer.used = used
         if used < buffer.size:

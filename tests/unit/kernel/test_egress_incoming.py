@@ -186,6 +186,14 @@ async def test_e5_all_of_it_has_a_time_limit_too() -> None:
         assert 0.4 < asyncio.get_running_loop().time() - begin < 2
 
 
+async def test_e5_a_body_whose_time_was_over_before_it_was_read_is_a_timeout() -> None:
+    async with serving(saying(BODY)) as server, asking(server, total=0.1) as incoming:
+        await asyncio.sleep(0.3)
+        with pytest.raises(EgressFailed) as caught:
+            await read(incoming)
+        assert caught.value.kind == "timeout"
+
+
 async def test_e5_a_source_is_not_blamed_for_our_pauses() -> None:
     async with serving(saying(BODY)) as server, asking(server) as incoming:
         found = bytearray()
