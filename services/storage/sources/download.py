@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import structlog
 
@@ -43,8 +42,8 @@ class Patience:
 class Download:
     """The body that a link names, asked for with the link's headers; `allow` are origins that may be private.
 
-    `async with` brings the head of the answer; then it can be read. Both raise EgressRefused, EgressFailed, and Aborted
-    when the source does not give what it should.
+    `open` it, read it, and `aclose` it. The first two raise EgressRefused, EgressFailed, and Aborted when the source
+    does not give what it should.
     """
 
     def __init__(
@@ -69,16 +68,12 @@ class Download:
         """What the answer promised, 0 when it did not."""
         return self._promise.size_bytes if self._promise is not None else 0
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
+        """Brings the head of the answer."""
         await self._connect()
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def aclose(self) -> None:
+        """Lets go of the connection, also when the body was not read to its end."""
         await self._answer.aclose()
 
     async def fill(self, space: memoryview, seen: Callable[[int], None]) -> int:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 import structlog
@@ -72,7 +72,8 @@ class UrlSource:
         """Asks for the whole body, as it is."""
         download = Download(self._egress, self._link, self._allow, self._patience)
         try:
-            async with download:
+            async with aclosing(download):
+                await download.open()
                 yield Body(download.size_bytes, download)
         except EgressRefused as refusal:
             log.info("source_refused", host=self.name, reason=refusal.reason, detail=refusal.detail)
