@@ -194,7 +194,7 @@ class _Direct(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much came."""
-        assert self._space is not None  # noqa: S101
+        assert self._space is not None  # noqa: S101 - as above
         self._space = self._space[nbytes:]
         self._left -= nbytes
         self._came += nbytes
